@@ -1,0 +1,1 @@
+namespace VhostXen.Linux; public static unsafe partial class LibC { }
