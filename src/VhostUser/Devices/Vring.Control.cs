@@ -30,7 +30,7 @@ public sealed partial class Vring
         if (setup.Kick is { } kick)
             _worker.WatchKick(kick, this);
 
-        _logger.QueueStarted(_device.Type, Index, setup.IsPacked ? "packed" : "split", setup.Layout.Size, setup.Base);
+        _logger.QueueStarted(_deviceName, Index, setup.IsPacked ? "packed" : "split", setup.Layout.Size, setup.Base);
     });
 
     /// <summary>Stops the ring with every request given back.</summary>
@@ -51,7 +51,7 @@ public sealed partial class Vring
             _queue = null;
             _setup = null;
             _quiescing = false;
-            _logger.QueueStopped(_device.Type, Index, @base);
+            _logger.QueueStopped(_deviceName, Index, @base);
         }).ConfigureAwait(false);
         return @base;
     }
@@ -158,6 +158,13 @@ public sealed partial class Vring
 
     /// <summary>A kick that came in band (VHOST_USER_VRING_KICK), or news for a ring that waits for its IOTLB.</summary>
     internal void Kick() => _worker.Post(() => _waitsForIotlb = false);
+
+    /// <summary>Lets go of the handler. The ring must be stopped.</summary>
+    internal async Task DisposeAsync()
+    {
+        await _worker.RemoveAsync(this).ConfigureAwait(false);
+        await _worker.InvokeAsync(_handler.Dispose).ConfigureAwait(false);
+    }
 
     private void FillPool(int size)
     {

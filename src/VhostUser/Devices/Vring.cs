@@ -16,7 +16,7 @@ public sealed partial class Vring
     public const int BatchBudget = 256;
 
     private readonly VirtqueueWorker _worker;
-    private readonly VirtioDevice _device;
+    private readonly string _deviceName;
     private readonly QueueHandler _handler;
     private readonly ILogger _logger;
 
@@ -33,9 +33,9 @@ public sealed partial class Vring
     private TaskCompletionSource? _quiesced;
     private VirtqueueRequest? _completedElsewhere;
 
-    internal Vring(VirtioDevice device, int index, VirtqueueWorker worker, ILogger logger)
+    internal Vring(string deviceName, VirtioDevice device, int index, VirtqueueWorker worker, ILogger logger)
     {
-        _device = device;
+        _deviceName = deviceName;
         _worker = worker;
         _logger = logger;
         Index = index;
@@ -116,7 +116,7 @@ public sealed partial class Vring
         }
         catch (Exception e)
         {
-            _logger.HandlerFailed(_device.Type, _worker.Name, Index, e);
+            _logger.HandlerFailed(_deviceName, _worker.Name, Index, e);
             Break("its handler failed");
             return false;
         }
@@ -223,7 +223,7 @@ public sealed partial class Vring
 
         _brokenReported = true;
         Counters.CountBreak();
-        _logger.QueueBroken(_device.Type, Index, cause);
+        _logger.QueueBroken(_deviceName, Index, cause);
         _setup!.Error?.Signal();
         if (_setup.Error is null)
             _setup.InBandError?.Invoke();
