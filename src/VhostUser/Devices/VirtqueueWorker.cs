@@ -20,7 +20,7 @@ public sealed unsafe class VirtqueueWorker : IDisposable
     private readonly ILogger _logger;
     private readonly long _pollTicks;
     private readonly Thread _thread;
-    private readonly Epoll _epoll = Epoll.Create();
+    private readonly Epoll _epoll = new();
     private readonly EventFd _wake = EventFd.Create();
     private readonly ConcurrentQueue<Action> _commands = new();
     private readonly List<Vring> _vrings = [];
@@ -38,7 +38,7 @@ public sealed unsafe class VirtqueueWorker : IDisposable
         Name = name;
         _logger = logger;
         _pollTicks = options.PollMicroseconds * Stopwatch.Frequency / 1_000_000;
-        _epoll.Add(_wake.Descriptor, EPOLLIN | EPOLLET, WakeData);
+        _epoll.Add(_wake.Handle, EPOLLIN | EPOLLET, WakeData);
         for (int i = _freePending.Length - 1; i >= 0; i--)
             _freePending[_freePendingCount++] = i;
 
@@ -58,10 +58,14 @@ public sealed unsafe class VirtqueueWorker : IDisposable
     /// Gives a submission entry whose completion goes to <paramref name="target"/>. It is submitted at the end of
     /// the round. For the worker's own thread.
     /// </summary>
+    /// <param name="target">Gets the result.</param>
+    /// <param name="sqe">The entry to prepare, zeroed.</param>
+    /// <param name="userData">To be put into the entry.</param>
     /// <returns>False when there is no io_uring or no room even after submitting.</returns>
-    public bool TryGetSqe(IRingCompletion target, out io_uring_sqe* sqe)
+    public bool TryGetSqe(IRingCompletion target, out io_uring_sqe* sqe, out ulong userData)
     {
         sqe = null;
+        userData = 0;
         if (Ring is not { } ring)
             return false;
 
@@ -77,7 +81,7 @@ public sealed unsafe class VirtqueueWorker : IDisposable
 
         int index = _freePending[--_freePendingCount];
         _pending[index] = target;
-        sqe->user_data = (ulong)index;
+        userData = (ulong)index;
         return true;
     }
 
@@ -129,9 +133,9 @@ public sealed unsafe class VirtqueueWorker : IDisposable
 
     internal Task RemoveAsync(Vring vring) => InvokeAsync(() => _vrings.Remove(vring));
 
-    internal void WatchKick(EventFd kick, Vring vring) => Watch(kick.Descriptor, EPOLLIN | EPOLLET, null, vring);
+    internal void WatchKick(EventFd kick, Vring vring) => Watch(kick.Handle, EPOLLIN | EPOLLET, null, vring);
 
-    internal void UnwatchKick(EventFd kick) => Unwatch(kick.Descriptor);
+    internal void UnwatchKick(EventFd kick) => Unwatch(kick.Handle);
 
     private void Run(bool useIoUring)
     {
@@ -278,7 +282,7 @@ public sealed unsafe class VirtqueueWorker : IDisposable
         }
 
         Ring = new IoUring(RingEntries);
-        _epoll.Add(Ring.Descriptor, EPOLLIN, RingData);
+        _epoll.Add(Ring.Handle, EPOLLIN, RingData);
     }
 
     private void CloseRing()

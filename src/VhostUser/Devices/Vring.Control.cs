@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging;
 using VhostUser.Memory;
 using VhostUser.Protocol;
 using VhostUser.Queues;

@@ -1,8 +1,6 @@
 using Microsoft.Extensions.Logging;
 using VhostUser.Memory;
-using VhostUser.Protocol;
 using VhostUser.Queues;
-using VhostXen.Linux;
 
 namespace VhostUser.Devices;
 

@@ -37,7 +37,7 @@ public sealed unsafe class DirtyLog : IDisposable
         ulong slack = offset & SharedFile.PageMask(fd);
         try
         {
-            MappedMemory memory = MappedMemory.Map(fd, (long)(offset - slack), (nuint)(size + slack), PROT_READ | PROT_WRITE, MAP_SHARED);
+            MappedMemory memory = MappedMemory.Map(fd, (offset - slack), (nuint)(size + slack), PROT_READ | PROT_WRITE, MAP_SHARED);
             return new DirtyLog(memory, slack, size);
         }
         catch (IOException e)

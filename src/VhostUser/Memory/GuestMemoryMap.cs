@@ -63,7 +63,7 @@ public sealed unsafe class GuestMemoryMap
                     remaining = region.Remaining(address);
                 }
 
-                if (!region.MappedInAdvance)
+                if (!region!.MappedInAdvance)
                     return ResolveOnDemand(ranges, readable, writable, out canPin, out lease);
 
                 ulong part = Math.Min(left, remaining);

@@ -34,7 +34,7 @@ public sealed class SharedFileProvider : IGuestMemoryProvider
             ulong slack = region.MmapOffset & SharedFile.PageMask(fd);
             try
             {
-                _memory = MappedMemory.Map(fd, (long)(region.MmapOffset - slack), (nuint)(region.Size + slack), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
+                _memory = MappedMemory.Map(fd, (region.MmapOffset - slack), (nuint)(region.Size + slack), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
             }
             catch (IOException e)
             {

@@ -1,4 +1,3 @@
-using VhostUser.Memory;
 using VhostUser.Protocol;
 
 namespace VhostUser.Queues;
