@@ -8,20 +8,20 @@ fail() { echo "install-packages: $*" >&2; exit 1; }
 [ $# -gt 0 ] || fail "name at least one package"
 
 missing() {
-    local package
-    for package in "$@"; do
-        [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
-    done
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
 }
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
-    fail "this needs a Debian system (apt-get, dpkg-query); install these by hand: $*"
+  fail "this needs a Debian system (apt-get, dpkg-query); install these by hand: $*"
 [ -n "$(missing "$@")" ] || exit 0
 
 as_root=()
 if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || fail "packages are missing and there is neither root nor sudo: $(missing "$@" | xargs)"
-    as_root=(sudo)
+  command -v sudo >/dev/null || fail "packages are missing and there is neither root nor sudo: $(missing "$@" | xargs)"
+  as_root=(sudo)
 fi
 
 # One installer at a time; whoever waited looks again. Apt's own lock (another program's run) is waited for too.
@@ -39,7 +39,7 @@ install() { apt install -y --no-install-recommends $packages; }
 
 # Package lists may be absent or stale on a fresh machine: refresh them once, and only when they are to blame.
 install || { apt update && install; } || {
-    tail -n 20 "$log" >&2
-    fail "apt-get could not install: $(missing "$@" | xargs)"
+  tail -n 20 "$log" >&2
+  fail "apt-get could not install: $(missing "$@" | xargs)"
 }
 [ -z "$(missing "$@")" ] || fail "still missing after apt-get succeeded: $(missing "$@" | xargs)"

@@ -12,9 +12,9 @@ progress() { echo "build-guest: $*" >&2; }
 
 flavour=${1:-cloud}
 case $flavour in
-    cloud) kernel_package=linux-image-cloud-amd64 ;;
-    generic) kernel_package=linux-image-amd64 ;;
-    *) fail "unknown kernel flavour '$flavour': say cloud or generic" ;;
+  cloud) kernel_package=linux-image-cloud-amd64 ;;
+  generic) kernel_package=linux-image-amd64 ;;
+  *) fail "unknown kernel flavour '$flavour': say cloud or generic" ;;
 esac
 
 # What the init loads, in this order; modprobe brings the dependencies. The others lie ready for jobs that want them.
@@ -26,16 +26,16 @@ cache=${VHOSTXEN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vhostxen}
 hash=$(cat "$here/build-guest.sh" "$here/init" | sha256sum | cut -c1-16)
 result=$cache/guest-$flavour-$hash
 if [ -f "$result/initrd.img" ]; then
-    echo "$result"
-    exit 0
+  echo "$result"
+  exit 0
 fi
 
 mkdir -p "$cache"
 exec 8>"$cache/guest-$flavour.lock"
 flock 8
 if [ -f "$result/initrd.img" ]; then
-    echo "$result"
-    exit 0
+  echo "$result"
+  exit 0
 fi
 "$root/eng/install-packages.sh" busybox-static fio e2fsprogs fdisk util-linux kmod cpio
 
@@ -45,11 +45,11 @@ mkdir -p "$work/packages" "$work/kernel" "$work/root" "$work/result"
 
 # The meta-package depends on exactly one real kernel image.
 real_kernel() {
-    apt-cache depends "$kernel_package" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
+  apt-cache depends "$kernel_package" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
 }
 refresh_lists() {
-    progress "refreshing the package lists"
-    if [ "$(id -u)" = 0 ]; then apt-get -q update; else sudo apt-get -q update; fi >&2 || fail "apt-get update failed"
+  progress "refreshing the package lists"
+  if [ "$(id -u)" = 0 ]; then apt-get -q update; else sudo apt-get -q update; fi >&2 || fail "apt-get update failed"
 }
 download() { (cd "$work/packages" && apt-get -q -o APT::Sandbox::User=root download "$1") >&2; }
 
@@ -68,11 +68,11 @@ progress "collecting modules of $version"
 depmod -b "$work/kernel" "$version"
 # shellcheck disable=SC2086
 modprobe -d "$work/kernel" -S "$version" --show-depends -a $modules_loaded $modules_ready |
-    sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$work/modules"
+  sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$work/modules"
 while read -r module; do
-    target=$work/root/${module#"$work"/kernel/}
-    mkdir -p "$(dirname "$target")"
-    cp "$module" "$target"
+  target=$work/root/${module#"$work"/kernel/}
+  mkdir -p "$(dirname "$target")"
+  cp "$module" "$target"
 done <"$work/modules"
 cp "$work/kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$work/root/lib/modules/$version/"
 depmod -b "$work/root" "$version"
@@ -84,9 +84,9 @@ cp "$(command -v busybox)" "$work/root/bin/busybox"
 PATH=$PATH:/usr/sbin:/sbin
 # The shell is dash and not busybox's, which would run its own applets in place of the programs of the same name.
 for program in dash $programs; do
-    path=$(command -v "$program") || fail "$program is not installed"
-    cp "$path" "$work/root/usr/sbin/$program"
-    ldd "$path" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p'
+  path=$(command -v "$program") || fail "$program is not installed"
+  cp "$path" "$work/root/usr/sbin/$program"
+  ldd "$path" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p'
 done | sort -u >"$work/libraries"
 # One flat directory, which the loader searches by default: some libraries live in private ones on the host.
 libraries=$work/root/lib/$(uname -m)-linux-gnu

@@ -1,0 +1,32 @@
+namespace GuestKit;
+
+/// <summary>The machine that QEMU is to emulate.</summary>
+public sealed record QemuOptions
+{
+    /// <summary>The vhost-user disks, /dev/vda first.</summary>
+    public IReadOnlyList<VhostUserDisk> Disks { get; init; } = [];
+
+    public int Processors { get; init; } = 2;
+
+    public int MemoryMiB { get; init; } = 512;
+
+    /// <summary>Further words for QEMU's command line, such as <c>-incoming</c>.</summary>
+    public IReadOnlyList<string> ExtraArguments { get; init; } = [];
+
+    internal IReadOnlyList<string> ToArguments(GuestImage image, string initramfs, string kernelLog, string qmpSocket) =>
+    [
+        // No KVM: a machine that has none must give the same result.
+        "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", $"{Processors}", "-m", $"{MemoryMiB}",
+        // vhost-user hands guest memory over as a file descriptor, so it must be shared memory.
+        "-object", $"memory-backend-memfd,id=memory,size={MemoryMiB}M,share=on", "-machine", "q35,memory-backend=memory",
+        "-nodefaults", "-display", "none", "-no-reboot",
+        // The kernel's messages go to a file and the report to standard output: neither can tear the other's lines.
+        "-serial", $"file:{kernelLog}", "-serial", "stdio",
+        "-qmp", $"unix:{qmpSocket},server=on,wait=off",
+        "-device", "virtio-rng-pci",
+        "-kernel", image.Kernel, "-initrd", initramfs,
+        "-append", "console=ttyS0 loglevel=6 panic=-1 mitigations=off nokaslr vhostxen.report=ttyS1",
+        .. Disks.SelectMany((disk, index) => disk.ToArguments(index)),
+        .. ExtraArguments,
+    ];
+}
