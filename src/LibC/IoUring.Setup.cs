@@ -64,7 +64,7 @@ public sealed unsafe partial class IoUring
         }
     }
 
-    private static bool Probe()
+    internal static bool Probe()
     {
         try
         {

@@ -125,7 +125,7 @@ public sealed unsafe partial class IoUring : IDisposable
         uint count = Publish();
         if (timeout is null)
             return Enter(count, minComplete, IORING_ENTER_GETEVENTS, null);
-        return (Features & IORING_FEAT_EXT_ARG) != 0
+        return (Features & IORING_FEAT_EXT_ARG) != 0 && !WithoutExtendedArgument
             ? WaitWithTimeout(count, minComplete, timeout.Value)
             : WaitByPoll(count, timeout.Value);
     }
@@ -152,6 +152,9 @@ public sealed unsafe partial class IoUring : IDisposable
         // Release, with the kernel's acquire of the head: our reads of the entries come before it reuses them.
         Volatile.Write(ref *_cqHead, _cqLocalHead);
     }
+
+    /// <summary>For tests: waits as on kernels before 5.11.</summary>
+    internal bool WithoutExtendedArgument { get; set; }
 
     /// <summary>Whether this process may have a ring at all: containers and sysctl kernel.io_uring_disabled refuse it.</summary>
     public static bool IsSupported { get; } = Probe();
