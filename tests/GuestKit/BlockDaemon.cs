@@ -11,6 +11,9 @@ public abstract class BlockDaemon
     /// <summary>The disk's serial number can be set.</summary>
     public abstract bool HasSerial { get; }
 
+    /// <summary>The cache mode that a guest finds when the daemon was told nothing.</summary>
+    public abstract string CacheAtStart { get; }
+
     /// <summary>The command that serves these disks from one process; it may write configuration files into the run.</summary>
     public abstract CommandLine CommandLine(GuestRun run, IReadOnlyList<DiskExport> exports);
 

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
+using VhostXen.Linux;
 
 namespace GuestKit;
 
@@ -7,11 +7,8 @@ namespace GuestKit;
 /// A process that a run started: its output goes line by line to the log, and it does not outlive the run.
 /// Signals go to its own id and to nothing else.
 /// </summary>
-public sealed partial class ChildProcess : IAsyncDisposable
+public sealed class ChildProcess : IAsyncDisposable
 {
-    private const int SIGKILL = 9;
-    private const int SIGTERM = 15;
-
     private readonly Process _process;
     private readonly Task _output;
 
@@ -41,7 +38,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         };
         run.Log.Write("run", $"{name}: {command}");
         Process process = Process.Start(start) ?? throw new InvalidOperationException($"cannot start {command.Program}");
-        EventHandler kill = (_, _) => Signal(process, SIGKILL); // the test host was told to end: leave no orphan
+        EventHandler kill = (_, _) => Signal(process, LibC.SIGKILL); // the test host was told to end: leave no orphan
         AppDomain.CurrentDomain.ProcessExit += kill;
 
         async Task PumpAsync(StreamReader reader, Action<string>? sink)
@@ -73,9 +70,9 @@ public sealed partial class ChildProcess : IAsyncDisposable
         _process.StandardInput.Flush();
     }
 
-    public void Terminate() => Signal(_process, SIGTERM);
+    public void Terminate() => Signal(_process, LibC.SIGTERM);
 
-    public void Kill() => Signal(_process, SIGKILL);
+    public void Kill() => Signal(_process, LibC.SIGKILL);
 
     public async ValueTask DisposeAsync()
     {
@@ -88,9 +85,6 @@ public sealed partial class ChildProcess : IAsyncDisposable
     {
         // Until the exit has been collected the id cannot belong to another process.
         if (!process.HasExited)
-            _ = kill(process.Id, signal);
+            _ = LibC.kill(process.Id, signal);
     }
-
-    [LibraryImport("libc")]
-    private static partial int kill(int pid, int sig);
 }

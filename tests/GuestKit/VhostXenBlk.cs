@@ -9,6 +9,8 @@ public sealed class VhostXenBlk : BlockDaemon
 
     public override bool SurvivesRestartUnderLoad => true;
 
+    public override string CacheAtStart => "write back";
+
     public override bool HasSerial => true;
 
     /// <summary>Path of the executable: $VHOSTXEN_BLK, or what the solution's build left.</summary>

@@ -1,0 +1,8 @@
+using GuestKit;
+using Xunit;
+
+namespace EndToEnd.Block;
+
+/// <summary>The control: the same runs on a daemon that others wrote. What fails here is wrong in the test.</summary>
+[Trait("Category", "Peer")]
+public sealed class QemuStorageDaemonTests() : BlockDaemonTests(new QemuStorageDaemon());
