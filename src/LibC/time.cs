@@ -33,4 +33,7 @@ public static unsafe partial class LibC
 
     [LibraryImport(libc, SetLastError = true)]
     public static partial int clock_gettime(int clock, timespec* time);
+
+    [LibraryImport(libc, SetLastError = true)]
+    public static partial int nanosleep(timespec* time, timespec* remaining);
 }

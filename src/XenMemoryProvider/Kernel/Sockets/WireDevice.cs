@@ -1,0 +1,11 @@
+namespace XenMemoryProvider.Kernel.Sockets;
+
+/// <summary>What a connection of the socket protocol stands for.</summary>
+public enum WireDevice : uint
+{
+    Privcmd = 1,
+    Gntdev = 2,
+    Gntalloc = 3,
+    Evtchn = 4,
+    Xenstore = 5,
+}
