@@ -1,0 +1,81 @@
+# What a suite in dom0 is written with. Sourced before suite.sh; every function returns 0 or 1, none exits.
+#
+#   RESULT lines are the protocol: "RESULT name ok|FAIL detail"; result and check print them.
+#   Guests take their kernel and initramfs from GUEST_KERNEL (HVM: /lab/vmlinuz) and GUEST_INITRD, further xl lines from GUEST_EXTRA.
+
+GUEST_KERNEL=${GUEST_KERNEL:-/lab/vmlinux}
+GUEST_INITRD=${GUEST_INITRD:-/lab/guest-initrd.gz}
+GUEST_EXTRA=${GUEST_EXTRA:-}
+# The guest's kernel log stays quiet on its console: every line is a trip to xenconsoled.
+GUEST_CMDLINE="console=hvc0 quiet pci=lastbus=0 mitigations=off nokaslr panic=-1 random.trust_cpu=on no_timer_check"
+
+step() { echo "STEP $*"; }
+
+# result NAME ok|FAIL [DETAIL...]
+result() { echo "RESULT $*"; [ "$2" = ok ]; }
+
+# check NAME COMMAND...: ok when the command succeeds; its last line of output is the detail.
+check() {
+    local name=$1 output; shift
+    if output=$("$@" 2>&1); then result "$name" ok "${output##*$'\n'}"; else result "$name" FAIL "exit $?: ${output##*$'\n'}"; fi
+}
+
+# Seconds since dom0's kernel started, in hundredths, for differences.
+now_cs() { local up; read -r up _ < /proc/uptime; echo $((10#${up/./})); }
+
+# nap SECONDS: sleeps without starting a process, which costs 50 ms here.
+exec {nap_fd}<> <(:)
+nap() { read -rt "$1" -u "$nap_fd" _; return 0; }
+
+# wait_until SECONDS COMMAND...: until the command succeeds.
+wait_until() {
+    local end=$((SECONDS + $1)); shift
+    until "$@"; do [ "$SECONDS" -lt "$end" ] || return 1; nap 0.3; done
+}
+
+# wait_for_marker FILE REGEX SECONDS: until the file has a line that matches.
+wait_for_marker() { wait_until "$3" file_matches "$1" "$2"; }
+file_matches() { [ -e "$1" ] && [[ $(< "$1") =~ $2 ]] 2>/dev/null; }
+
+# guest_console NAME: the file xenconsoled writes the guest's console to (it is one of the run's results).
+guest_console() { echo "/results/console/guest-$1.log"; }
+wait_for_console_marker() { wait_for_marker "$(guest_console "$1")" "$2" "$3"; }
+
+# write_guest_config NAME pvh|hvm MEMORY-MB VCPUS CMDLINE: prints the configuration file's name.
+write_guest_config() {
+    local file=/run/xen/$1.cfg
+    local kernel=$GUEST_KERNEL
+    # QEMU boots bzImages only; it unpacks the same kernel that PVH guests get plain.
+    [ "$2" = hvm ] && [ "$kernel" = /lab/vmlinux ] && kernel=/lab/vmlinuz
+    {
+        echo "name = \"$1\""
+        echo "type = \"$2\""
+        echo "memory = $3"
+        echo "vcpus = $4"
+        echo "kernel = \"$kernel\""
+        echo "ramdisk = \"$GUEST_INITRD\""
+        echo "cmdline = \"$GUEST_CMDLINE $5\""
+        echo 'on_poweroff = "destroy"'
+        echo 'on_crash = "destroy"'
+        [ "$2" = hvm ] && printf '%s\n' 'vga = "none"' 'nographic = 1' 'vnc = 0' 'sdl = 0' 'usb = 0'
+        echo "$GUEST_EXTRA"
+    } > "$file"
+    echo "$file"
+}
+
+# create_pvh_guest NAME MEMORY-MB VCPUS CMDLINE [paused] and the same for HVM (with Debian's qemu-system-xen beside it).
+create_pvh_guest() { create_guest pvh "$@"; }
+create_hvm_guest() { create_guest hvm "$@"; }
+create_guest() {
+    local type=$1 name=$2 config options=(); shift
+    config=$(write_guest_config "$name" "$type" "$2" "$3" "$4")
+    [ "${5:-}" = paused ] && options=(-p)
+    : > "$(guest_console "$name")"
+    xl create "${options[@]}" "$config"
+}
+
+unpause_guest() { xl unpause "$1"; }
+guest_id() { xl domid "$1" 2>/dev/null; }
+guest_gone() { ! xl domid "$1" > /dev/null 2>&1; }
+wait_for_guest_end() { wait_until "$2" guest_gone "$1"; }
+destroy_guest() { xl destroy "$1" && wait_for_guest_end "$1" 30; }
