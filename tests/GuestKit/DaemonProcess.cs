@@ -12,6 +12,8 @@ public sealed class DaemonProcess
 
     private DaemonProcess(ChildProcess process) => _process = process;
 
+    public string Name => _process.Name;
+
     public int Id => _process.Id;
 
     public Task<int> Exited => _process.Exited;

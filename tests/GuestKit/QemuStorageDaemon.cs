@@ -11,14 +11,17 @@ public sealed class QemuStorageDaemon : BlockDaemon
 
     public override bool HasSerial => false;
 
+    /// <summary>Lock the image against other processes, as it does unless told otherwise.</summary>
+    public bool Locking { get; init; } = true;
+
     public override CommandLine CommandLine(GuestRun run, IReadOnlyList<DiskExport> exports) =>
         new("qemu-storage-daemon", [.. exports.SelectMany(Arguments)]);
 
-    private static IEnumerable<string> Arguments(DiskExport export, int index) =>
+    private IEnumerable<string> Arguments(DiskExport export, int index) =>
     [
         "--blockdev",
         $"driver=file,node-name=file{index},filename={export.ImagePath},discard=unmap,"
-            + $"read-only={OnOff(export.ReadOnly)},cache.direct={OnOff(export.Direct)}",
+            + $"read-only={OnOff(export.ReadOnly)},cache.direct={OnOff(export.Direct)},locking={OnOff(Locking)}",
         "--blockdev", $"driver=raw,node-name=disk{index},file=file{index},discard=unmap,read-only={OnOff(export.ReadOnly)}",
         "--export",
         $"type=vhost-user-blk,id=export{index},node-name=disk{index},addr.type=unix,addr.path={export.SocketPath},"

@@ -13,6 +13,9 @@ public sealed class VhostXenBlk : BlockDaemon
 
     public override bool HasSerial => true;
 
+    /// <summary>How long a worker polls before it sleeps; null leaves it to the daemon.</summary>
+    public int? PollMicroseconds { get; init; }
+
     /// <summary>Path of the executable: $VHOSTXEN_BLK, or what the solution's build left.</summary>
     public static string Executable { get; } = Environment.GetEnvironmentVariable("VHOSTXEN_BLK") ?? Path.Combine(
         Repository.Root, "src", "Backends.Block", "bin", Repository.Configuration, "net10.0", "vhostxen-blk");
@@ -20,7 +23,7 @@ public sealed class VhostXenBlk : BlockDaemon
     public override CommandLine CommandLine(GuestRun run, IReadOnlyList<DiskExport> exports) =>
         new(Executable, exports is [var single] ? Arguments(single) : ["--config", WriteConfiguration(run, exports)]);
 
-    private static string[] Arguments(DiskExport export)
+    private string[] Arguments(DiskExport export)
     {
         List<string> arguments =
         [
@@ -35,6 +38,8 @@ public sealed class VhostXenBlk : BlockDaemon
             arguments.Add("--cache=writethrough");
         if (export.Serial is not null)
             arguments.Add($"--serial={export.Serial}");
+        if (PollMicroseconds is { } microseconds)
+            arguments.Add($"--poll-us={microseconds}");
         return [.. arguments];
     }
 
