@@ -5,7 +5,8 @@ namespace VhostXen.Abi.Tests;
 /// <summary>Runs the C compiler on text.</summary>
 internal static class Gcc
 {
-    private static readonly string[] Dialect = ["-std=gnu11", "-D_GNU_SOURCE", "-x", "c"];
+    private static readonly string[] Dialect =
+        ["-std=gnu11", "-D_GNU_SOURCE", "-I", Path.Combine(AppContext.BaseDirectory, "include"), "-x", "c"];
 
     /// <summary>All declarations and macros that the includes bring.</summary>
     public static string Preprocess(string source)

@@ -10,7 +10,7 @@ public enum XenErrno : int
     [CConstant("XEN_EPERM")] EPERM = 1,
     [CConstant("XEN_ENOENT")] ENOENT = 2,
     [CConstant("XEN_ESRCH")] ESRCH = 3,
-    [CConstant("XEN_EINTR")] EINTR = 4,
+    [NotInC("seen by the hypervisor only")] EINTR = 4,
     [CConstant("XEN_EIO")] EIO = 5,
     [CConstant("XEN_ENXIO")] ENXIO = 6,
     [CConstant("XEN_E2BIG")] E2BIG = 7,
@@ -46,7 +46,7 @@ public enum XenErrno : int
     [CConstant("XEN_EOVERFLOW")] EOVERFLOW = 75,
     [CConstant("XEN_EILSEQ")] EILSEQ = 84,
     /// <summary>Internal to Xen: a caller never sees it.</summary>
-    [CConstant("XEN_ERESTART")] ERESTART = 85,
+    [NotInC("seen by the hypervisor only")] ERESTART = 85,
     [CConstant("XEN_ENOTSOCK")] ENOTSOCK = 88,
     [CConstant("XEN_EMSGSIZE")] EMSGSIZE = 90,
     [CConstant("XEN_EOPNOTSUPP")] EOPNOTSUPP = 95,

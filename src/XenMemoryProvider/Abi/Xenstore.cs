@@ -99,5 +99,5 @@ public static class Xenstore
 
     /// <summary>The error behind a name that the daemon sent (without its NUL); EINVAL for one it should not know.</summary>
     public static XenErrno ParseErrorName(ReadOnlySpan<char> name) =>
-        name is ['E', ..] && Enum.TryParse(name, out XenErrno error) && ErrorName(error) is not null ? error : XenErrno.EINVAL;
+        Enum.TryParse(name, out XenErrno error) && name.SequenceEqual(ErrorName(error)) ? error : XenErrno.EINVAL;
 }
