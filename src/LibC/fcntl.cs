@@ -2,6 +2,19 @@ using System.Runtime.InteropServices;
 
 namespace VhostXen.Linux;
 
+/// <summary>A range of a file to lock; all zero but the type is the whole file.</summary>
+[CStruct(header: "fcntl.h")]
+public struct flock
+{
+    public short l_type;
+    public short l_whence;
+    public long l_start;
+    public long l_len;
+
+    /// <summary>0 for F_OFD_ commands.</summary>
+    public int l_pid;
+}
+
 [CHeader("fcntl.h")]
 public static unsafe partial class LibC
 {
