@@ -17,8 +17,7 @@ public sealed partial class Vring
         if (_queue is not null)
             throw new InvalidOperationException($"queue {Index} runs already");
 
-        _queue = Virtqueue.Create(setup.Layout, setup.Features, setup.Base, setup.Inflight);
-        _queue.Memory = setup.Memory;
+        _queue = CreateQueue(setup);
         _setup = setup;
         _enabled = setup.Enabled;
         _brokenReported = false;
@@ -91,8 +90,7 @@ public sealed partial class Vring
         {
             VringSetup setup = change(_setup!) with { Base = _queue.Base };
             string? broken = _queue.BrokenCause;
-            _queue = Virtqueue.Create(setup.Layout, setup.Features, setup.Base, setup.Inflight);
-            _queue.Memory = setup.Memory;
+            _queue = CreateQueue(setup);
             _setup = setup;
             if (broken is not null)
                 Break(broken);
@@ -150,7 +148,7 @@ public sealed partial class Vring
         if (_queue is null)
             return;
 
-        _setup = _setup! with { Log = log, LogBuffers = logBuffers };
+        _setup = _setup! with { Log = log, LogBuffers = logBuffers, Layout = _setup.Layout with { LogAddress = ringLog } };
         _queue.Log = log;
         _queue.LogAddress = ringLog;
     });
@@ -163,6 +161,15 @@ public sealed partial class Vring
     {
         await _worker.RemoveAsync(this).ConfigureAwait(false);
         await _worker.InvokeAsync(_handler.Dispose).ConfigureAwait(false);
+    }
+
+    private static Virtqueue CreateQueue(VringSetup setup)
+    {
+        Virtqueue queue = Virtqueue.Create(setup.Layout, setup.Features, setup.Base, setup.Inflight);
+        queue.Memory = setup.Memory;
+        queue.Iotlb = setup.Iotlb;
+        queue.Log = setup.Log;
+        return queue;
     }
 
     private void FillPool(int size)

@@ -67,6 +67,8 @@ public sealed partial class Vring
         switch (queue.TryPop(candidate.Chain))
         {
             case PopResult.Empty:
+                // An indirect table's translation is missing: the session wakes the ring when it has come.
+                _waitsForIotlb = queue.WaitsForTranslation;
                 return false;
             case PopResult.Broken:
                 Break(queue.BrokenCause!);

@@ -1,14 +1,19 @@
+using System.Runtime.CompilerServices;
 using VhostUser.Memory;
+using VhostUser.Protocol;
 
 namespace VhostUser.Queues;
 
 /// <summary>
-/// One chain of descriptors, copied out of the ring and checked: at most the ring's size of them, readable ones
-/// before writable ones, no loop. An object is used again for chain after chain and grows to the longest seen.
+/// One chain of descriptors, copied out of the ring and checked: bounded in number, readable ones before
+/// writable ones, no loop, no more than 4 GiB. An object is used again for chain after chain and grows to the
+/// longest seen.
 /// </summary>
 public sealed class DescriptorChain
 {
     private GuestRange[] _ranges = new GuestRange[8];
+    private ulong _length;
+    private bool _writable;
 
     /// <summary>Head index (split ring) or buffer id (packed ring): what goes into the used entry.</summary>
     public ushort Id { get; internal set; }
@@ -16,8 +21,11 @@ public sealed class DescriptorChain
     /// <summary>Ring slots the chain takes: 1 for an indirect chain, otherwise its length.</summary>
     public ushort Slots { get; internal set; }
 
-    /// <summary>Where the ring keeps what it needs to undo or record this chain (in-flight slot, IN_ORDER sequence).</summary>
-    internal uint RingState { get; set; }
+    /// <summary>Where the ring keeps what it needs to undo or record this chain (in-flight slot).</summary>
+    internal ushort InflightSlot { get; set; }
+
+    /// <summary>Position among all chains popped, under IN_ORDER.</summary>
+    internal uint Sequence { get; set; }
 
     /// <summary>True when it comes from the in-flight region of a back-end that died.</summary>
     internal bool Resubmitted { get; set; }
@@ -32,13 +40,31 @@ public sealed class DescriptorChain
         Count = 0;
         Slots = 0;
         Resubmitted = false;
+        _length = 0;
+        _writable = false;
     }
 
-    internal void Add(in GuestRange range)
+    /// <summary>Adds a buffer.</summary>
+    /// <returns>Why the driver may not have it there, or null.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal string? TryAdd(ulong address, uint length, bool writable)
     {
-        if (Count == _ranges.Length)
-            Array.Resize(ref _ranges, Count * 2);
+        _length += length;
+        if ((_writable && !writable) || _length > 1UL << 32)
+            return Refuse();
 
-        _ranges[Count++] = range;
+        _writable = writable;
+        if (Count == _ranges.Length)
+            Grow();
+
+        _ranges[Count++] = new GuestRange(new GuestAddress(address), length, writable);
+        return null;
     }
+
+    // virtio 1.3, 2.7.4.2 and 2.7.5 (split), 2.8.5 and 2.8.6 (packed).
+    private string Refuse() => _length > 1UL << 32
+        ? "a chain describes more than 4 GiB"
+        : "a device-readable buffer comes after a device-writable one";
+
+    private void Grow() => Array.Resize(ref _ranges, Count * 2);
 }

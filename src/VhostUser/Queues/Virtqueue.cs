@@ -12,13 +12,23 @@ internal abstract class Virtqueue
     /// <summary>Entries.</summary>
     public abstract int Size { get; }
 
-    /// <summary>Makes the ring that the features ask for.</summary>
+    /// <summary>Makes the ring that the features ask for. What front-end and driver left in memory never makes it throw.</summary>
     /// <param name="layout">Its memory.</param>
     /// <param name="features">Negotiated features: RING_PACKED, EVENT_IDX, INDIRECT_DESC, IN_ORDER.</param>
-    /// <param name="base">Where to go on, as SET_VRING_BASE encodes it.</param>
+    /// <param name="base">Where to go on, as SET_VRING_BASE encodes it; an in-flight region in use knows better.</param>
     /// <param name="inflight">In-flight region, or null; what it holds is popped first.</param>
+    /// <exception cref="ArgumentException">The size is not one that this form of ring can have: the caller's mistake.</exception>
     public static Virtqueue Create(in VirtqueueLayout layout, ulong features, uint @base, InflightQueueRegion? inflight)
-        => throw new NotImplementedException();
+    {
+        bool packed = (features & VirtioFeatures.RingPacked) != 0;
+        if (layout.Size is < 1 or > 32768 || (!packed && !System.Numerics.BitOperations.IsPow2(layout.Size)))
+            throw new ArgumentException($"a {(packed ? "packed" : "split")} ring cannot have {layout.Size} entries", nameof(layout));
+
+        if (packed || inflight is not null)
+            throw new NotSupportedException();
+
+        return new SplitVirtqueue(layout, features, @base) { LogAddress = layout.LogAddress };
+    }
 
     /// <summary>Set once when the driver broke the ring; from then on nothing is popped or published.</summary>
     public string? BrokenCause { get; protected set; }
@@ -29,11 +39,22 @@ internal abstract class Virtqueue
     /// <summary>Regions to read indirect tables from; swapped by the worker while nothing is being popped.</summary>
     public GuestMemoryMap Memory { get; set; } = GuestMemoryMap.Empty;
 
+    /// <summary>Translates the addresses of indirect tables (ACCESS_PLATFORM), or null. Buffers are the caller's to translate.</summary>
+    public Iotlb? Iotlb { get; set; }
+
+    /// <summary>
+    /// True when the last <see cref="TryPop"/> answered Empty for want of a translation: the miss has been sent, and
+    /// the chain is popped once the ring is looked at again.
+    /// </summary>
+    public bool WaitsForTranslation { get; protected set; }
+
     /// <summary>Where ring writes are logged during a migration, or null.</summary>
     public DirtyLog? Log { get; set; }
 
     /// <summary>The guest address under which writes to the used ring (packed: the descriptor ring) are logged; may lie outside the regions.</summary>
     public GuestAddress? LogAddress { get; set; }
+
+    private protected IndirectTable Indirect { get; } = new();
 
     /// <summary>Takes the next available chain, requests of a dead predecessor (in-flight region) first.</summary>
     public abstract PopResult TryPop(DescriptorChain chain);
@@ -59,4 +80,11 @@ internal abstract class Virtqueue
 
     /// <summary>The ring's position as GET_VRING_BASE encodes it, with nothing in flight.</summary>
     public abstract uint Base { get; }
+
+    /// <summary>The driver broke its ring; the first cause stays.</summary>
+    private protected PopResult Break(string cause)
+    {
+        BrokenCause ??= cause;
+        return PopResult.Broken;
+    }
 }
