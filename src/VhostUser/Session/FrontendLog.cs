@@ -1,0 +1,12 @@
+using Microsoft.Extensions.Logging;
+
+namespace VhostUser.Session;
+
+internal static partial class FrontendLog
+{
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the back-end broke its channel: {Cause}")]
+    public static partial void BackendChannelBroken(this ILogger logger, string cause);
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "the back-end asked for {Request}, which this front-end does not do")]
+    public static partial void BackendRequestRefused(this ILogger logger, string request);
+}
