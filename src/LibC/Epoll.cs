@@ -24,7 +24,7 @@ public sealed unsafe class Epoll : IDisposable
     /// <exception cref="SystemCallException">ENOENT: not there.</exception>
     public void Remove(FileDescriptor fd) => Control(EPOLL_CTL_DEL, fd, 0, 0);
 
-    /// <summary>How many entries were filled; 0 when the time is over. A signal starts the time anew.</summary>
+    /// <summary>How many entries were filled; 0 when the time is over.</summary>
     /// <param name="timeoutMs">-1 waits for ever, 0 does not wait.</param>
     /// <exception cref="SystemCallException">EBADF and the like: errors of the caller.</exception>
     public int Wait(Span<epoll_event> events, int timeoutMs)
@@ -37,10 +37,11 @@ public sealed unsafe class Epoll : IDisposable
         // SAFETY: the kernel writes at most capacity entries, which both buffers hold.
         fixed (epoll_event* packed = events)
         {
+            var deadline = Deadline.In(timeoutMs);
             int count;
             do
             {
-                count = epoll_wait(epoll.Value, Packed ? packed : unpacked, capacity, timeoutMs);
+                count = epoll_wait(epoll.Value, Packed ? packed : unpacked, capacity, deadline.LeftMs);
             }
             while (count < 0 && errno == EINTR);
 

@@ -121,17 +121,18 @@ public static unsafe class FileIO
         return result >= 0 ? result : -errno;
     }
 
-    /// <summary>poll: how many are ready, 0 when the time is over, or -errno. A signal starts the time anew.</summary>
+    /// <summary>poll: how many are ready, 0 when the time is over, or -errno.</summary>
     /// <param name="timeoutMs">-1 waits for ever.</param>
     public static int Poll(Span<pollfd> fds, int timeoutMs)
     {
         // SAFETY: the span is pinned during the call, which writes fds.Length entries.
         fixed (pollfd* first = fds)
         {
+            var deadline = Deadline.In(timeoutMs);
             int result;
             do
             {
-                result = poll(first, (nuint)fds.Length, timeoutMs);
+                result = poll(first, (nuint)fds.Length, deadline.LeftMs);
             }
             while (result < 0 && errno == EINTR);
 

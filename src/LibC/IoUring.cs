@@ -4,7 +4,8 @@ using static VhostXen.Linux.LibC;
 namespace VhostXen.Linux;
 
 /// <summary>
-/// One io_uring, owned by one thread: the thread that creates it fills entries, submits and takes completions.
+/// One io_uring, owned by one thread: the thread that creates it fills entries, submits, registers and takes completions
+/// (with SINGLE_ISSUER the kernel answers EEXIST to any other).
 /// Nothing is allocated per operation. Before Dispose the owner must have all completions whose memory it wants to reuse.
 /// </summary>
 public sealed unsafe partial class IoUring : IDisposable

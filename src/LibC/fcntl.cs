@@ -60,6 +60,8 @@ public static unsafe partial class LibC
     [CConstant(header: "linux/falloc.h")]
     public const int FALLOC_FL_ZERO_RANGE = 0x10;
 
+    public const int POSIX_FADV_DONTNEED = 4;
+
     [NotInC("chooses between the values of two architectures")]
     private static bool IsArm64 => RuntimeInformation.ProcessArchitecture == Architecture.Arm64;
 
@@ -74,8 +76,7 @@ public static unsafe partial class LibC
     [LibraryImport(libc, SetLastError = true)]
     public static partial int fallocate(int fd, int mode, long offset, long length);
 
-    [LibraryImport(libc, SetLastError = true)]
+    /// <returns>0 or a positive errno; <see cref="errno"/> is not set.</returns>
+    [LibraryImport(libc)]
     public static partial int posix_fadvise(int fd, long offset, long length, int advice);
-
-    public const int POSIX_FADV_DONTNEED = 4;
 }
