@@ -8,6 +8,9 @@ public abstract class BlockDaemon
     /// <summary>Stops with requests on their way and comes back without the guest noticing.</summary>
     public abstract bool SurvivesRestartUnderLoad { get; }
 
+    /// <summary>Several processes may have the same image open, as during live migration.</summary>
+    public abstract BlockDaemon ForSharedImage();
+
     /// <summary>The disk's serial number can be set.</summary>
     public abstract bool HasSerial { get; }
 

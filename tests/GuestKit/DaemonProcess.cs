@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 
 namespace GuestKit;
@@ -39,16 +38,7 @@ public sealed class DaemonProcess
     public static async Task<DaemonProcess> StartAsync(GuestRun run, string name, CommandLine command, IReadOnlyList<string> sockets)
     {
         ChildProcess process = ChildProcess.Start(run, name, command);
-        var clock = Stopwatch.StartNew();
-        while (!sockets.All(IsListening))
-        {
-            if (process.Exited.IsCompleted)
-                throw new GuestRunException($"{name} ended with exit code {await process.Exited} instead of listening");
-            if (clock.Elapsed > TimeSpan.FromSeconds(30))
-                throw new GuestRunException($"{name} does not listen on {string.Join(", ", sockets)}");
-            // The kernel tells nobody about a new listener, and a trial connection would be a first session.
-            await Task.Delay(10);
-        }
+        await UnixListener.WaitAsync(sockets, process);
         return new DaemonProcess(process);
     }
 
@@ -65,8 +55,4 @@ public sealed class DaemonProcess
         _process.Kill();
         await _process.Exited;
     }
-
-    // A line of /proc/net/unix: Num RefCount Protocol Flags Type St Inode Path; flag 0x10000 is __SO_ACCEPTCON.
-    private static bool IsListening(string path) =>
-        File.ReadLines("/proc/net/unix").Any(line => line.EndsWith(" " + path, StringComparison.Ordinal) && line.Contains(" 00010000 ", StringComparison.Ordinal));
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Nodes;
 
 namespace GuestKit;
 
@@ -102,6 +103,28 @@ public sealed class QemuGuest
         return [.. KernelLines().Where(line => bad.Any(words => line.Contains(words, StringComparison.Ordinal)))];
     }
 
+    /// <summary>
+    /// Moves the running guest to another QEMU that waits with <c>-incoming defer</c>; this one is ended.
+    /// What the guest says from then on is in the other's report.
+    /// </summary>
+    public async Task MigrateAsync(QemuGuest destination, string path, TimeSpan deadline)
+    {
+        using QmpClient other = await destination.ConnectQmpAsync();
+        await other.ExecuteAsync("migrate-incoming", new JsonObject { ["uri"] = $"unix:{path}" });
+        using QmpClient qmp = await ConnectQmpAsync();
+        await qmp.ExecuteAsync("migrate-set-capabilities", new JsonObject
+        {
+            ["capabilities"] = new JsonArray(new JsonObject { ["capability"] = "events", ["state"] = true }),
+        });
+        await qmp.ExecuteAsync("migrate-set-parameters", new JsonObject { ["max-bandwidth"] = 1L << 30, ["downtime-limit"] = 1000 });
+        await qmp.ExecuteAsync("migrate", new JsonObject { ["uri"] = $"unix:{path}" });
+        JsonObject last = await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] is "completed" or "failed");
+        if ((string?)last["data"]!["status"] != "completed")
+            throw new GuestRunException($"migration failed: {await qmp.ExecuteAsync("query-migrate")}");
+        await qmp.ExecuteAsync("quit");
+        await _process.Exited.WaitAsync(deadline);
+    }
+
     /// <summary>Ends QEMU as a crash would.</summary>
     public async Task KillAsync()
     {
@@ -110,7 +133,11 @@ public sealed class QemuGuest
     }
 
     /// <summary>Opens QEMU's control socket.</summary>
-    public Task<QmpClient> ConnectQmpAsync() => QmpClient.ConnectAsync(_qmpSocket);
+    public async Task<QmpClient> ConnectQmpAsync()
+    {
+        await UnixListener.WaitAsync([_qmpSocket], _process);
+        return await QmpClient.ConnectAsync(_qmpSocket);
+    }
 
     private IEnumerable<string> KernelLines()
     {

@@ -7,6 +7,8 @@ public sealed class QemuStorageDaemon : BlockDaemon
 
     public override bool SurvivesRestartUnderLoad => false;
 
+    public override BlockDaemon ForSharedImage() => new QemuStorageDaemon { Locking = false };
+
     public override string CacheAtStart => "write through";
 
     public override bool HasSerial => false;

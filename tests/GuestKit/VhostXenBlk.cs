@@ -9,6 +9,8 @@ public sealed class VhostXenBlk : BlockDaemon
 
     public override bool SurvivesRestartUnderLoad => true;
 
+    public override BlockDaemon ForSharedImage() => this;
+
     public override string CacheAtStart => "write back";
 
     public override bool HasSerial => true;
