@@ -8,6 +8,7 @@ namespace VhostUser.Devices;
 public abstract class VirtioDevice : IDisposable
 {
     private Action? _configChanged;
+    private IFrontendChannel? _frontend;
 
     /// <summary>Device type in a word, as vhost-user.json names it: "block", "net", "rng".</summary>
     public abstract string Type { get; }
@@ -15,8 +16,11 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Virtio device id (virtio 1.3, section 5): 1 net, 2 block, 4 entropy...</summary>
     public abstract uint DeviceId { get; }
 
-    /// <summary>Queues that the device has, at most; GET_QUEUE_NUM answers it.</summary>
+    /// <summary>Queues that the device has, at most.</summary>
     public abstract int QueueCount { get; }
+
+    /// <summary>What GET_QUEUE_NUM answers: the number of queues, or, as front-ends expect of network devices, of pairs.</summary>
+    public virtual int ReportedQueueCount => QueueCount;
 
     /// <summary>Largest ring accepted.</summary>
     public virtual int MaxQueueSize => 32768;
@@ -76,9 +80,28 @@ public abstract class VirtioDevice : IDisposable
     {
     }
 
+    /// <summary>
+    /// Bytes of each shared memory region that the device shows to the guest, by region id; 0 where an id is unused.
+    /// At most 256. SHMEM_MAP is offered only when there are some.
+    /// </summary>
+    public virtual IReadOnlyList<ulong> SharedMemorySizes => [];
+
+    /// <summary>Whether the device shares dma-bufs with other devices (SHARED_OBJECT). Offered only then.</summary>
+    public virtual bool SharesObjects => false;
+
+    /// <summary>The display's socket (GPU_SET_SOCKET).</summary>
+    /// <param name="socket">Duplicate it to keep it: it is closed after the call.</param>
+    /// <returns>False when the device is no GPU.</returns>
+    public virtual bool SetGpuSocket(VhostXen.Linux.FileDescriptor socket) => false;
+
     public virtual void Dispose() => GC.SuppressFinalize(this);
 
+    internal void SetFrontend(IFrontendChannel? frontend) => Volatile.Write(ref _frontend, frontend);
+
     internal void OnConfigChanged(Action? action) => Volatile.Write(ref _configChanged, action);
+
+    /// <summary>The front-end that drives the device now, if it opened a channel for requests; else null.</summary>
+    protected IFrontendChannel? Frontend => Volatile.Read(ref _frontend);
 
     /// <summary>Tells the front-end, and so the guest, that the configuration space changed. Any thread.</summary>
     protected void NotifyConfigChanged() => Volatile.Read(ref _configChanged)?.Invoke();

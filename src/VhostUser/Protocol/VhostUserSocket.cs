@@ -94,6 +94,29 @@ internal sealed class VhostUserSocket : IDisposable
         return SendAsync(message, fds, cancellation);
     }
 
+    /// <summary>
+    /// Whether the peer has gone, asked without reading. For somebody who waits for something that only a living
+    /// peer will bring about.
+    /// </summary>
+    public bool IsHungUp
+    {
+        get
+        {
+            bool added = false;
+            SafeSocketHandle handle = _socket.SafeHandle;
+            handle.DangerousAddRef(ref added);
+            try
+            {
+                Span<pollfd> poll = [new pollfd { fd = _descriptor.Value, events = POLLRDHUP }];
+                return FileIO.Poll(poll, 0) > 0 && (poll[0].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+            }
+            finally
+            {
+                handle.DangerousRelease();
+            }
+        }
+    }
+
     /// <summary>Ends both directions: a receiver waiting elsewhere sees the end of the connection.</summary>
     public void Shutdown()
     {

@@ -1,0 +1,110 @@
+using VhostUser.Memory;
+using VhostUser.Protocol;
+using VhostUser.Queues;
+using VhostXen.Linux;
+
+namespace VhostUser.Session;
+
+/// <content>The dirty log of a live migration.</content>
+public sealed partial class BackendSession
+{
+    private DirtyLog? _log;
+    private EventFd? _logCall;
+
+    private bool LogsBuffers => (Features & VirtioFeatures.LogAll) != 0;
+
+    private async Task SetLogBaseAsync(string name)
+    {
+        bool replies = HasProtocolFeature(ProtocolFeatures.LogShmFd);
+        try
+        {
+            await MapLogAsync(name).ConfigureAwait(false);
+        }
+        catch (Exception e) when (replies && e is RequestRefusedException or GuestMemoryException)
+        {
+            CountRefusal(name, e.Message);
+            await ReplyAsync(UInt64Payload.Failure).ConfigureAwait(false);
+            return;
+        }
+
+        if (replies)
+            await ReplyAsync(UInt64Payload.Success).ConfigureAwait(false);
+    }
+
+    private async Task MapLogAsync(string name)
+    {
+        if (_message.Fds.Count == 0)
+            throw new RequestRefusedException("the log comes without a file, and the front-end's own memory cannot be reached");
+
+        LogDescription description = _message.Read<LogDescription>(name);
+        DirtyLog log = DirtyLog.Map(_message.Fds.Peek(0), description.Offset, description.Size);
+        DirtyLog? old = _log;
+        try
+        {
+            foreach (SessionVring ring in _vrings)
+                CheckLogCovers(ring, log);
+
+            _log = log;
+            await ApplyLogAsync().ConfigureAwait(false);
+        }
+        catch
+        {
+            _log = old;
+            log.Dispose();
+            throw;
+        }
+
+        old?.Dispose();
+    }
+
+    private Task SetLogFd()
+    {
+        EventFd? old = _logCall;
+        try
+        {
+            // Signalled when the log is turned over; kept because the front-end may wait on it, and never needed by the bitmap.
+            _logCall = EventFd.FromReceived(_message.Fds.Take());
+        }
+        catch (SystemCallException e)
+        {
+            throw new RequestRefusedException(e.Message, e);
+        }
+
+        old?.Dispose();
+        return Task.CompletedTask;
+    }
+
+    private async Task ApplyLogAsync()
+    {
+        foreach (SessionVring ring in _vrings)
+            await ApplyLogAsync(ring).ConfigureAwait(false);
+    }
+
+    private Task ApplyLogAsync(SessionVring ring)
+        => ring is { Started: true, Address: not null } && TryResolve(ring, _memory, out VirtqueueLayout layout, out _)
+            ? ring.Vring.SetLogAsync(_log, LogsBuffers, layout.LogAddress)
+            : Task.CompletedTask;
+
+    /// <summary>Where a ring's own writes are logged. Under an IOMMU the message has an I/O virtual address, so the translated one counts.</summary>
+    private GuestAddress? RingLogAddress(in VringAddress address, GuestAddress translated)
+        => !address.LogsUsedRing ? null : _iotlb is null ? address.LogGuestAddress : translated;
+
+    /// <summary>The last byte of what is logged must have a bit (CVE-2019-14835).</summary>
+    private void CheckLogCovers(SessionVring ring, DirtyLog? log)
+    {
+        if (log is null || ring.Size == 0 || _iotlb is not null || ring.Address is not { LogsUsedRing: true } address)
+            return;
+
+        (ulong descriptors, _, ulong device) = VirtqueueLayout.Sizes(IsPacked, ring.Size);
+        if (!log.Covers(address.LogGuestAddress, IsPacked ? descriptors : device))
+            throw new RequestRefusedException($"ring {ring.Index} is logged at {address.LogGuestAddress}, past the end of the log");
+    }
+
+    private void DisposeLog()
+    {
+        _log?.Dispose();
+        _log = null;
+        _logCall?.Dispose();
+        _logCall = null;
+    }
+}

@@ -1,0 +1,92 @@
+using VhostUser.Devices;
+using VhostUser.Protocol;
+using VhostXen.Linux;
+
+namespace VhostUser.Session;
+
+/// <summary>What one session knows about one ring. It owns the eventfds.</summary>
+internal sealed class SessionVring(Vring vring) : IDisposable
+{
+    public Vring Vring { get; } = vring;
+
+    public int Index => Vring.Index;
+
+    /// <summary>Entries, or 0 before SET_VRING_NUM.</summary>
+    public int Size { get; set; }
+
+    public VringAddress? Address { get; set; }
+
+    /// <summary>As SET_VRING_BASE sent it, or where the ring stopped.</summary>
+    public uint Base { get; set; }
+
+    public bool Enabled { get; set; }
+
+    /// <summary>A kick descriptor, or word that there is none, has come since the ring stopped: it may start.</summary>
+    public bool MayStart { get; set; }
+
+    public bool Started { get; set; }
+
+    /// <summary>Stopped in its tracks, since the IOMMU took away its memory; goes on with an IOTLB update.</summary>
+    public bool Suspended { get; set; }
+
+    public EventFd? Kick { get; private set; }
+
+    public EventFd? Call { get; private set; }
+
+    public EventFd? Error { get; private set; }
+
+    public async Task SetKickAsync(EventFd? kick)
+    {
+        EventFd? old = Kick;
+        Kick = kick;
+        await Vring.SetKickAsync(kick).ConfigureAwait(false);
+        old?.Dispose();
+    }
+
+    public async Task SetCallAsync(EventFd? call)
+    {
+        EventFd? old = Call;
+        Call = call;
+        await Vring.SetCallAsync(call).ConfigureAwait(false);
+        old?.Dispose();
+    }
+
+    public async Task SetErrorAsync(EventFd? error)
+    {
+        EventFd? old = Error;
+        Error = error;
+        await Vring.SetErrorAsync(error).ConfigureAwait(false);
+        old?.Dispose();
+    }
+
+    /// <summary>Stops the ring with every request given back; its kick descriptor goes, the others stay.</summary>
+    public async Task StopAsync()
+    {
+        if (Started)
+        {
+            Base = await Vring.StopAsync().ConfigureAwait(false);
+            Started = false;
+            Suspended = false;
+        }
+
+        MayStart = false;
+        Kick?.Dispose();
+        Kick = null;
+    }
+
+    /// <summary>Forgets what the driver set up, for RESET_DEVICE. The ring must be stopped.</summary>
+    public void Reset()
+    {
+        Size = 0;
+        Address = null;
+        Base = 0;
+        Enabled = false;
+    }
+
+    public void Dispose()
+    {
+        Kick?.Dispose();
+        Call?.Dispose();
+        Error?.Dispose();
+    }
+}
