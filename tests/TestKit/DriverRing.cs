@@ -64,7 +64,9 @@ public abstract unsafe class DriverRing
         GuestAddress table = memory.Allocate((int)descriptors, 16, region);
         GuestAddress avail = memory.Allocate((int)driver, 4, region);
         GuestAddress used = memory.Allocate((int)device, 4, region);
-        return packed ? throw new NotSupportedException() : new SplitDriverRing(memory, size, features, table, avail, used);
+        return packed
+            ? new PackedDriverRing(memory, size, features, table, avail, used)
+            : new SplitDriverRing(memory, size, features, table, avail, used);
     }
 
     /// <summary>Bytes of each part.</summary>

@@ -24,10 +24,12 @@ internal abstract class Virtqueue
         if (layout.Size is < 1 or > 32768 || (!packed && !System.Numerics.BitOperations.IsPow2(layout.Size)))
             throw new ArgumentException($"a {(packed ? "packed" : "split")} ring cannot have {layout.Size} entries", nameof(layout));
 
-        if (packed || inflight is not null)
+        if (inflight is not null)
             throw new NotSupportedException();
 
-        return new SplitVirtqueue(layout, features, @base) { LogAddress = layout.LogAddress };
+        return packed
+            ? new PackedVirtqueue(layout, features, @base) { LogAddress = layout.LogAddress }
+            : new SplitVirtqueue(layout, features, @base) { LogAddress = layout.LogAddress };
     }
 
     /// <summary>Set once when the driver broke the ring; from then on nothing is popped or published.</summary>

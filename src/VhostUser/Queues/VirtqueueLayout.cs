@@ -20,8 +20,17 @@ internal readonly unsafe struct VirtqueueLayout
     /// <summary>Used ring (split, 4-byte aligned) or device event suppression (packed, 4-byte aligned).</summary>
     public required byte* Device { get; init; }
 
-    /// <summary>Where used entries are logged (VHOST_VRING_F_LOG): log_guest_addr of SET_VRING_ADDR; packed rings log descriptor writes there too.</summary>
+    /// <summary>Where used entries are logged (VHOST_VRING_F_LOG): log_guest_addr of SET_VRING_ADDR. Null without the flag.</summary>
     public GuestAddress? LogAddress { get; init; }
+
+    /// <summary>
+    /// Guest address of <see cref="Descriptors"/> where it is known. Packed rings are written there, and log it there:
+    /// log_guest_addr is the event suppression structure's with some front-ends, the ring's with others.
+    /// </summary>
+    public GuestAddress? DescriptorsAddress { get; init; }
+
+    /// <summary>Guest address of <see cref="Device"/> where it is known; packed rings log event suppression there.</summary>
+    public GuestAddress? DeviceAddress { get; init; }
 
     /// <summary>Bytes of each part for a ring of this size and form, event fields included.</summary>
     public static (ulong Descriptors, ulong Driver, ulong Device) Sizes(bool packed, int size)

@@ -13,7 +13,7 @@ public class LieTests
         TheoryData<RingLie, ulong, int> all = [];
         foreach (RingLie lie in Enum.GetValues<RingLie>())
         {
-            foreach (ulong form in RingTests.Forms)
+            foreach (ulong form in (ReadOnlySpan<ulong>)[0, VirtioFeatures.RingPacked])
             {
                 foreach (int size in (ReadOnlySpan<int>)[1, 2, 16, 256])
                 {

@@ -19,6 +19,12 @@ internal static unsafe class RawTable
 
     public static void Offer(DriverRing ring, GuestAddress table, uint bytes)
     {
+        if (ring is PackedDriverRing packed)
+        {
+            packed.WriteNext(table, bytes, 4, 0x4711);
+            return;
+        }
+
         SplitDriverRing split = (SplitDriverRing)ring;
         split.WriteDescriptor(0, table, bytes, 4);
         split.Offer(0);

@@ -31,6 +31,8 @@ internal sealed unsafe class RingRig : IDisposable
 
     public SplitDriverRing Split => (SplitDriverRing)Driver;
 
+    public PackedDriverRing Packed => (PackedDriverRing)Driver;
+
     public VirtqueueLayout Layout
     {
         get

@@ -9,7 +9,7 @@ namespace VhostUser.Tests.Queues;
 /// <summary>What holds for every form of ring.</summary>
 public class RingTests
 {
-    public static TheoryData<ulong> Forms => [0UL];
+    public static TheoryData<ulong> Forms => [0UL, VirtioFeatures.RingPacked];
 
     [Theory]
     [MemberData(nameof(Forms))]
