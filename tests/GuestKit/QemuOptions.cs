@@ -10,6 +10,9 @@ public sealed record QemuOptions
 
     public int MemoryMiB { get; init; } = 512;
 
+    /// <summary>QEMU's own virtio-rng, so that a guest without randomness does not wait for it.</summary>
+    public bool HasEntropyDevice { get; init; } = true;
+
     /// <summary>Further words for QEMU's command line, such as <c>-incoming</c>.</summary>
     public IReadOnlyList<string> ExtraArguments { get; init; } = [];
 
@@ -23,7 +26,7 @@ public sealed record QemuOptions
         // The kernel's messages go to a file and the report to standard output: neither can tear the other's lines.
         "-serial", $"file:{kernelLog}", "-serial", "stdio",
         "-qmp", $"unix:{qmpSocket},server=on,wait=off",
-        "-device", "virtio-rng-pci",
+        .. HasEntropyDevice ? ["-device", "virtio-rng-pci"] : Array.Empty<string>(),
         "-kernel", image.Kernel, "-initrd", initramfs,
         "-append", "console=ttyS0 loglevel=6 panic=-1 mitigations=off nokaslr vhostxen.report=ttyS1",
         .. Disks.SelectMany((disk, index) => disk.ToArguments(index)),
