@@ -1,0 +1,8 @@
+namespace Backends.Block.Options;
+
+internal enum StoreKind
+{
+    File,
+    Memory,
+    Null,
+}
