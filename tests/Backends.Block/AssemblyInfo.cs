@@ -1,1 +1,4 @@
 global using Xunit;
+
+// Allocations are counted for the whole process.
+[assembly: CollectionBehavior(DisableTestParallelization = true)]

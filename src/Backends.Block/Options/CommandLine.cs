@@ -86,7 +86,7 @@ internal sealed class CommandLine
         }
 
         if (result.Errors.Count > 0)
-            throw new OptionsException(result.Errors[0].Message.TrimEnd('.'));
+            throw new OptionsException(result.Errors[0].Message.Split('\n')[0].TrimEnd('.'));
 
         // Only --version has an action of its own.
         if (result.Action is not null)

@@ -13,7 +13,7 @@ internal sealed class DiskOptions : IValidatableObject
     public string? SocketPath { get; set; }
 
     /// <summary>Inherited socket, listening or connected.</summary>
-    [Range(3, int.MaxValue, ErrorMessage = "{{Fd}} must be 3 or more")]
+    [Range(3, int.MaxValue)]
     public int? Fd { get; set; }
 
     /// <summary>FileDescriptorName= of a socket that systemd passes.</summary>
@@ -27,7 +27,7 @@ internal sealed class DiskOptions : IValidatableObject
 
     public bool ReadOnly { get; set; }
 
-    [Range(1, 1024, ErrorMessage = "{{NumQueues}} must be from 1 to 1024")]
+    [Range(1, 1024)]
     public int NumQueues { get; set; } = 16;
 
     public int QueueSize { get; set; } = 1024;
@@ -44,11 +44,11 @@ internal sealed class DiskOptions : IValidatableObject
     /// <summary>In bytes; 0 takes the file's.</summary>
     public int LogicalBlockSize { get; set; }
 
-    [Range(1, 256, ErrorMessage = "{{Workers}} must be from 1 to 256")]
+    [Range(1, 256)]
     public int Workers { get; set; } = 1;
 
     /// <summary>Microseconds to look at the rings before sleeping.</summary>
-    [Range(0, 1_000_000, ErrorMessage = "{{PollUs}} must be from 0 to 1000000")]
+    [Range(0, 1_000_000)]
     public int PollUs { get; set; }
 
     /// <summary>False to serve an image that others may have open.</summary>

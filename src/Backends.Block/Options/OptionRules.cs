@@ -16,7 +16,7 @@ internal static partial class OptionRules
         if (!result.Failed)
             return;
 
-        string first = Prefix().Replace(result.Failures.First(), "");
+        string first = Range().Replace(Prefix().Replace(result.Failures.First(), ""), "{$1} must be from $2 to $3");
         throw new OptionsException(Placeholder().Replace(first, match => nameOf(match.Groups[1].Value)));
     }
 
@@ -35,8 +35,12 @@ internal static partial class OptionRules
         return option.ToString();
     }
 
-    [GeneratedRegex("^Property [^:]*: ")]
+    [GeneratedRegex("^(Property )?[A-Za-z]+: ")]
     private static partial Regex Prefix();
+
+    // The generated range check has a text of its own and no way to another.
+    [GeneratedRegex(@"The field disk\.(\w+) must be between (-?\d+) and (\d+)\.")]
+    private static partial Regex Range();
 
     [GeneratedRegex(@"\{([A-Z][A-Za-z]+)\}")]
     private static partial Regex Placeholder();
