@@ -38,7 +38,7 @@ internal static class MemoryTable
         return regions;
     }
 
-    public static void Write(ref MessageWriter writer, ReadOnlySpan<MemoryRegion> regions, bool xen)
+    public static void Write(ref MessageWriter writer, scoped ReadOnlySpan<MemoryRegion> regions, bool xen)
     {
         writer.WriteUInt32((uint)regions.Length);
         writer.WriteZeroes(4);
