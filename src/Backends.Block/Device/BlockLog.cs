@@ -4,6 +4,9 @@ namespace Backends.Block.Device;
 
 internal static partial class BlockLog
 {
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Device}: {Source}, {Length} bytes in blocks of {BlockSize}, {Mode}")]
+    public static partial void Opened(this ILogger logger, string device, string source, ulong length, uint blockSize, string mode);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "{Device} queue {Queue}: {Operation} of {Length} bytes at {Offset} failed on the host: {Error}; {Others} more failures since the last such line")]
     public static partial void HostFailed(this ILogger logger, string device, int queue, string operation, ulong length, ulong offset, string error, long others);
 

@@ -3,13 +3,13 @@ using System.Globalization;
 namespace VhostUser.Hosting;
 
 /// <summary>sd_listen_fds(3): sockets that the service manager opened for this process, from descriptor 3 on.</summary>
-internal static class SocketActivation
+public static class SocketActivation
 {
     private const int FirstFd = 3;
 
     /// <summary>The descriptor with a name, or the first one for the empty name.</summary>
     /// <exception cref="HostingException">None was passed, or none has that name.</exception>
-    public static int Find(string name)
+    internal static int Find(string name)
     {
         if (!int.TryParse(Environment.GetEnvironmentVariable("LISTEN_PID"), NumberStyles.None, CultureInfo.InvariantCulture, out int pid)
             || pid != Environment.ProcessId

@@ -64,7 +64,8 @@ public static class VhostUserHost
         return 0;
     }
 
-    private static void AddLogging(ILoggingBuilder logging, LogLevel level)
+    /// <summary>Log lines as the host writes them, for what a back-end has to say before and outside it.</summary>
+    public static void AddLogging(ILoggingBuilder logging, LogLevel level)
     {
         logging.SetMinimumLevel(level);
         logging.AddFilter("Microsoft", LogLevel.Warning);
