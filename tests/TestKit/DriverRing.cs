@@ -80,6 +80,9 @@ public abstract unsafe class DriverRing
     /// <exception cref="InvalidOperationException">The ring is full.</exception>
     public ushort Add(params ReadOnlySpan<GuestRange> buffers) => Add(buffers, indirect: false);
 
+    /// <summary>Whether the device has a chain of this name.</summary>
+    public bool IsOutstanding(ushort id) => _outstanding.ContainsKey(id);
+
     /// <summary>Makes a chain available that takes one descriptor, its buffers in a table of their own.</summary>
     public ushort AddIndirect(params ReadOnlySpan<GuestRange> buffers) => Add(buffers, indirect: true);
 

@@ -5,5 +5,8 @@ namespace VhostUser.Queues;
 /// <param name="Length">Bytes.</param>
 internal sealed unsafe record InflightQueueRegion(nint Pointer, ulong Length)
 {
+    /// <summary>Called after every store that a successor might find: where tests end the "process". Null otherwise.</summary>
+    public Action? StoreObserver { get; init; }
+
     public byte* Bytes => (byte*)Pointer;
 }

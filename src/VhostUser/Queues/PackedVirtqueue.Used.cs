@@ -17,13 +17,13 @@ internal sealed unsafe partial class PackedVirtqueue
         InFlight--;
         if (_order is null)
         {
-            Use(chain.Id, chain.Slots, written);
+            Use(chain.Id, chain.Slots, chain.InflightSlot, written);
             return;
         }
 
         _order.Complete(chain, written);
         while (_order.TryNext(out InOrderUsed.Entry entry))
-            Use(entry.Id, entry.Slots, entry.Written);
+            Use(entry.Id, entry.Slots, entry.InflightSlot, entry.Written);
     }
 
     public override bool Publish()
@@ -31,9 +31,17 @@ internal sealed unsafe partial class PackedVirtqueue
         if (_batchSlots == 0 || BrokenCause is not null)
             return false;
 
+        _inflight?.BeforePublish(_nextUsed, _usedWrap);
+
         // Release: the driver looks at its next used position, which is the batch's head, and only then at what
         // follows; so the head's flags are written last, and show the whole batch. Partner: its acquire of the flags.
         Volatile.Write(ref *(ushort*)(Slot(_batchHead) + 14), _batchHeadFlags);
+        if (_inflight is not null)
+        {
+            _inflight.Step();
+            _inflight.AfterPublish(_nextUsed, _usedWrap);
+        }
+
         if (Log is not null)
             LogRing(_batchHead, _batchSlots);
 
@@ -89,7 +97,7 @@ internal sealed unsafe partial class PackedVirtqueue
         return position >= start && position < now;
     }
 
-    private void Use(ushort id, ushort slots, uint written)
+    private void Use(ushort id, ushort slots, ushort inflightSlot, uint written)
     {
         if (BrokenCause is not null)
             return;
@@ -106,6 +114,12 @@ internal sealed unsafe partial class PackedVirtqueue
         else
         {
             *(ulong*)(at + 8) = written | ((ulong)id << 32) | ((ulong)flags << 48);
+        }
+
+        if (_inflight is not null)
+        {
+            _inflight.Used(inflightSlot);
+            _inflight.Step();
         }
 
         _batchSlots += slots;

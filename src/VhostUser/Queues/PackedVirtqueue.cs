@@ -26,6 +26,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
     private readonly bool _eventIndex;
     private readonly bool _indirect;
     private readonly InOrderUsed? _order;
+    private readonly PackedInflight? _inflight;
 
     // Positions in the ring with their wrap counters, which start at 1 and flip at the ring's end.
     private int _nextAvail;
@@ -40,7 +41,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
     private ushort _batchHeadFlags;
     private bool _everPublished;
 
-    public PackedVirtqueue(in VirtqueueLayout layout, ulong features, uint @base)
+    public PackedVirtqueue(in VirtqueueLayout layout, ulong features, uint @base, InflightQueueRegion? inflight)
     {
         _size = layout.Size;
         _ring = layout.Descriptors;
@@ -51,7 +52,14 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         _eventIndex = (features & VirtioFeatures.EventIdx) != 0;
         _indirect = (features & VirtioFeatures.IndirectDesc) != 0;
         _order = (features & VirtioFeatures.InOrder) != 0 ? new InOrderUsed(_size) : null;
-        SetBase(@base);
+        if (inflight is null)
+        {
+            SetBase(@base);
+            return;
+        }
+
+        _inflight = new PackedInflight(inflight, _size);
+        Recover(_inflight, @base);
     }
 
     public override int Size => _size;
@@ -63,6 +71,9 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         WaitsForTranslation = false;
         if (BrokenCause is not null)
             return PopResult.Broken;
+
+        if (_inflight is { HasResubmits: true })
+            return PopResubmit(chain, _inflight);
 
         // Acquire (in Read), against the driver's write barrier before it sets the head's flags: the chain is all there.
         VirtqDescriptor head = VirtqDescriptor.Read(Slot(_nextAvail));
@@ -76,6 +87,9 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
         Advance(ref _nextAvail, ref _availWrap, chain.Slots);
         _outstanding += chain.Slots;
+        if (_inflight is not null)
+            chain.InflightSlot = _inflight.Popped(chain.Slots);
+
         InFlight++;
         _order?.Popped(chain);
         return PopResult.Chain;
@@ -85,6 +99,13 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
     {
         _order?.Unpopped();
         InFlight--;
+        if (chain.Resubmitted)
+        {
+            _inflight!.Unrepopped();
+            return;
+        }
+
+        _inflight?.Unpopped(chain.InflightSlot);
         _outstanding -= chain.Slots;
         _nextAvail -= chain.Slots;
         if (_nextAvail < 0)
@@ -126,6 +147,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
                 return Break($"a chain of more than {room} descriptors where {_outstanding} of {_size} are out");
 
             chain.Slots++;
+            _inflight?.Stage(chain.Slots - 1, descriptor);
 
             // The id counts in the last descriptor of a chain.
             ushort flags = descriptor.PackedFlags;
@@ -159,6 +181,70 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         PopResult result = Indirect.AppendTo(chain, descriptor, linked: false, limit, Memory, Iotlb);
         WaitsForTranslation = result == PopResult.Empty;
         return result == PopResult.Broken ? Break(Indirect.Cause) : result;
+    }
+
+    private PopResult PopResubmit(DescriptorChain chain, PackedInflight inflight)
+    {
+        PackedInflight.Resubmit resubmit = inflight.NextResubmit;
+        chain.Clear();
+        chain.Slots = (ushort)resubmit.Descriptors.Length;
+        chain.Id = resubmit.Descriptors[^1].PackedId;
+        foreach (ref readonly VirtqDescriptor descriptor in resubmit.Descriptors.AsSpan())
+        {
+            ushort flags = descriptor.PackedFlags;
+            if ((flags & VirtqDescriptor.Indirect) != 0)
+            {
+                PopResult result = WalkIndirect(chain, descriptor);
+                if (result != PopResult.Chain)
+                    return result;
+            }
+            else if (chain.TryAdd(descriptor.Address, descriptor.Length, (flags & VirtqDescriptor.Write) != 0) is { } refused)
+            {
+                return Break(refused);
+            }
+        }
+
+        chain.Resubmitted = true;
+        chain.InflightSlot = resubmit.Head;
+        inflight.Repopped();
+        InFlight++;
+        _order?.Popped(chain);
+        return PopResult.Chain;
+    }
+
+    /// <summary>
+    /// Goes on at the region's used position; so many descriptors as are to be popped again lie between it and the
+    /// next available one.
+    /// </summary>
+    private void Recover(PackedInflight inflight, uint @base)
+    {
+        if (!inflight.Recover(_ring, out int used, out bool wrap, out int slots, out string? cause))
+        {
+            SetBase(@base);
+            inflight.Initialise(_nextUsed, _usedWrap);
+            return;
+        }
+
+        if (cause is not null)
+        {
+            Break(cause);
+            return;
+        }
+
+        _nextUsed = _nextAvail = used;
+        _usedWrap = _availWrap = wrap;
+        _outstanding = slots;
+
+        // The predecessor may have written used descriptors behind a batch's head that it did not live to publish.
+        // They are the device's: made to look as the driver left them, or it would take them for used later on.
+        int position = used;
+        for (int i = 0; i < slots; i++)
+        {
+            Volatile.Write(ref *(ushort*)(Slot(position) + 14), AvailableFlags(wrap));
+            Advance(ref position, ref wrap, 1);
+        }
+
+        Advance(ref _nextAvail, ref _availWrap, slots);
     }
 
     /// <summary>Bits 0-14 available position, 15 its wrap counter, 16-30 used position, 31 its wrap counter.</summary>

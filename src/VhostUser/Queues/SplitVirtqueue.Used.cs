@@ -31,8 +31,13 @@ internal sealed unsafe partial class SplitVirtqueue
         if (old == now || BrokenCause is not null)
             return false;
 
+        _inflight?.BeforePublish();
+
         // Release: the entries are there before the index that covers them; its partner is the driver's acquire of the index.
         Volatile.Write(ref *_usedIndex, now);
+        if (_inflight is not null)
+            FinishBatch(_inflight, now);
+
         _outstanding -= (ushort)(now - old);
         _published = now;
         if (Log is not null && LogAddress is { } address)
@@ -88,8 +93,23 @@ internal sealed unsafe partial class SplitVirtqueue
 
         // SAFETY: masked; used entries are 4-byte aligned, which is all that WriteUnaligned asks for.
         Unsafe.WriteUnaligned(_usedRing + (8 * (_nextUsed & _mask)), ((ulong)written << 32) | id);
-        _busy[id] = false;
         _nextUsed++;
+        if (_inflight is null)
+        {
+            _busy[id] = false;
+            return;
+        }
+
+        // The head stays taken until its batch is published: the region links each head once per batch.
+        _inflight.Used(id);
+        _inflight.Step();
+    }
+
+    private void FinishBatch(SplitInflight inflight, ushort now)
+    {
+        inflight.Step();
+        foreach (ushort head in inflight.AfterPublish(now))
+            _busy[head] = false;
     }
 
     private void SetKicksSuppressed(bool suppressed)

@@ -30,6 +30,7 @@ internal sealed unsafe partial class SplitVirtqueue : Virtqueue
     private readonly bool _indirect;
     private readonly bool[] _busy;
     private readonly InOrderUsed? _order;
+    private readonly SplitInflight? _inflight;
 
     // Free-running indices, as in the ring: next to pop, last seen of the driver's, next used entry, last published.
     private ushort _nextAvail;
@@ -42,7 +43,7 @@ internal sealed unsafe partial class SplitVirtqueue : Virtqueue
     // Popped and not yet published.
     private int _outstanding;
 
-    public SplitVirtqueue(in VirtqueueLayout layout, ulong features, uint @base)
+    public SplitVirtqueue(in VirtqueueLayout layout, ulong features, uint @base, InflightQueueRegion? inflight)
     {
         _size = layout.Size;
         _mask = (uint)_size - 1;
@@ -65,6 +66,11 @@ internal sealed unsafe partial class SplitVirtqueue : Virtqueue
         _nextUsed = _published = Volatile.Read(ref *_usedIndex);
         _nextAvail = _seenAvail = (ushort)@base;
         _kicksSuppressed = (Volatile.Read(ref *_usedFlags) & NoNotify) != 0;
+        if (inflight is not null)
+        {
+            _inflight = new SplitInflight(inflight, _size);
+            Recover(_inflight);
+        }
     }
 
     public override int Size => _size;
@@ -77,13 +83,19 @@ internal sealed unsafe partial class SplitVirtqueue : Virtqueue
         if (BrokenCause is not null)
             return PopResult.Broken;
 
+        if (_inflight is { HasResubmits: true })
+            return PopResubmit(chain, _inflight);
+
         if (_nextAvail == _seenAvail && !TryLookForMore())
             return BrokenCause is null ? PopResult.Empty : PopResult.Broken;
 
         ushort head = Volatile.Read(ref _availRing[_nextAvail & _mask]);
         PopResult result = TryTake(chain, head);
         if (result == PopResult.Chain)
+        {
             _nextAvail++;
+            _inflight?.Popped(head);
+        }
 
         return result;
     }
@@ -94,7 +106,38 @@ internal sealed unsafe partial class SplitVirtqueue : Virtqueue
         _order?.Unpopped();
         _outstanding--;
         InFlight--;
+        if (chain.Resubmitted)
+        {
+            _inflight!.Unrepopped();
+            return;
+        }
+
         _nextAvail--;
+        _inflight?.Unpopped(chain.Id);
+    }
+
+    /// <summary>Chains that were popped and are not used lie between used index and next available one: so many are to be popped again.</summary>
+    private void Recover(SplitInflight inflight)
+    {
+        if (!inflight.Recover(_published, out int popped, out string? cause))
+            return;
+
+        if (cause is not null)
+            Break(cause);
+
+        _nextAvail = _seenAvail = (ushort)(_published + popped);
+    }
+
+    private PopResult PopResubmit(DescriptorChain chain, SplitInflight inflight)
+    {
+        PopResult result = TryTake(chain, inflight.NextResubmit);
+        if (result == PopResult.Chain)
+        {
+            chain.Resubmitted = true;
+            inflight.Repopped();
+        }
+
+        return result;
     }
 
     /// <summary>Reads the driver's index.</summary>

@@ -17,19 +17,18 @@ internal abstract class Virtqueue
     /// <param name="features">Negotiated features: RING_PACKED, EVENT_IDX, INDIRECT_DESC, IN_ORDER.</param>
     /// <param name="base">Where to go on, as SET_VRING_BASE encodes it; an in-flight region in use knows better.</param>
     /// <param name="inflight">In-flight region, or null; what it holds is popped first.</param>
-    /// <exception cref="ArgumentException">The size is not one that this form of ring can have: the caller's mistake.</exception>
+    /// <exception cref="ArgumentException">
+    /// The size is not one that this form of ring can have, or the in-flight region is too short: the caller's mistake.
+    /// </exception>
     public static Virtqueue Create(in VirtqueueLayout layout, ulong features, uint @base, InflightQueueRegion? inflight)
     {
         bool packed = (features & VirtioFeatures.RingPacked) != 0;
         if (layout.Size is < 1 or > 32768 || (!packed && !System.Numerics.BitOperations.IsPow2(layout.Size)))
             throw new ArgumentException($"a {(packed ? "packed" : "split")} ring cannot have {layout.Size} entries", nameof(layout));
 
-        if (inflight is not null)
-            throw new NotSupportedException();
-
         return packed
-            ? new PackedVirtqueue(layout, features, @base) { LogAddress = layout.LogAddress }
-            : new SplitVirtqueue(layout, features, @base) { LogAddress = layout.LogAddress };
+            ? new PackedVirtqueue(layout, features, @base, inflight) { LogAddress = layout.LogAddress }
+            : new SplitVirtqueue(layout, features, @base, inflight) { LogAddress = layout.LogAddress };
     }
 
     /// <summary>Set once when the driver broke the ring; from then on nothing is popped or published.</summary>
@@ -80,7 +79,10 @@ internal abstract class Virtqueue
     /// <returns>True when there is already another chain: look again before sleeping.</returns>
     public abstract bool AllowKicks();
 
-    /// <summary>The ring's position as GET_VRING_BASE encodes it, with nothing in flight.</summary>
+    /// <summary>
+    /// The ring's position as GET_VRING_BASE encodes it, with nothing in flight. What a predecessor left in the
+    /// in-flight region and nobody has popped lies behind it, and stays in the region.
+    /// </summary>
     public abstract uint Base { get; }
 
     /// <summary>The driver broke its ring; the first cause stays.</summary>
