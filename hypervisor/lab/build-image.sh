@@ -33,22 +33,6 @@ guest_modules=(virtio_pci virtio_mmio virtio_blk virtio_net crc32c_generic ext4 
 
 say() { echo "lab image: $*" >&2; }
 
-install_tools() {
-    local wanted=(busybox-static cpio debian-archive-keyring e2fsprogs kmod xz-utils) missing=() package
-    for package in "${wanted[@]}"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
-    done
-    [ ${#missing[@]} -eq 0 ] && return
-    if [ -x "$here/../../eng/install-packages.sh" ]; then
-        "$here/../../eng/install-packages.sh" "${missing[@]}" >&2
-        return
-    fi
-    say "installing: ${missing[*]}"
-    local root=(); [ "$(id -u)" -eq 0 ] || root=(sudo)
-    "${root[@]}" apt-get update -qq >&2
-    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-}
-
 # An apt of its own, which knows nothing of what this machine has installed: the closure is the same everywhere.
 private_apt() {
     local tool=$1; shift
@@ -88,7 +72,7 @@ unpack() {
             *) echo "${deb##*/}" | grep -Eq "$skip" ||
                 dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-same-owner -C "$tree" \
                     --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \
-                    --exclude='./usr/share/info/*' --exclude='./usr/share/icons/*' --exclude='./usr/share/qemu/keymaps/*' \
+                    --exclude='./usr/share/info/*' --exclude='./usr/share/icons/*' \
                     --exclude='./usr/lib/debug/*' --exclude='./usr/lib/systemd/*' --exclude='./usr/share/bash-completion/*' ;;
         esac
     done
@@ -150,11 +134,10 @@ pack_initrd() {
     (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -6) > "$file"
 }
 
-install_tools
 PATH=$PATH:/usr/sbin:/sbin
 key=$(cat "$0" "$here/dom0/initrd-init" "$here/guest/init" | sha256sum | cut -c1-16)
 final=$cache/image-$key
-if [ -e "$final/complete" ]; then echo "$final"; exit; fi
+if [ -e "$final/complete" ]; then touch "$final"; echo "$final"; exit; fi
 
 mkdir -p "$cache"
 exec 9> "$cache/lock"
@@ -162,6 +145,7 @@ flock 9
 if [ -e "$final/complete" ]; then echo "$final"; exit; fi
 
 started=$SECONDS
+"$here/../../eng/install-packages.sh" cpio debian-archive-keyring e2fsprogs kmod xz-utils >&2
 work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 apt=$cache/apt out=$work/out tree=$work/out/tree boot=$work/boot
@@ -179,5 +163,6 @@ mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=1,root_owner=0:0 -d "$tree" 
 date -u +%FT%TZ > "$out/complete"
 rm -rf "$final"
 mv "$out" "$final"
+find "$cache" -maxdepth 1 -name 'image-*' -mtime +7 -exec rm -rf {} +
 say "built in $((SECONDS - started)) s: $final"
 echo "$final"

@@ -39,7 +39,17 @@ file_matches() { [ -e "$1" ] && [[ $(< "$1") =~ $2 ]] 2>/dev/null; }
 
 # guest_console NAME: the file xenconsoled writes the guest's console to (it is one of the run's results).
 guest_console() { echo "/results/console/guest-$1.log"; }
-wait_for_console_marker() { wait_for_marker "$(guest_console "$1")" "$2" "$3"; }
+
+# wait_for_console_marker NAME REGEX SECONDS: until the guest has printed it; gives up early when the guest is gone.
+wait_for_console_marker() {
+    local file end=$((SECONDS + $3)) polls=0
+    file=$(guest_console "$1")
+    until file_matches "$file" "$2"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        if ((++polls % 10 == 0)) && guest_gone "$1"; then file_matches "$file" "$2"; return; fi
+        nap 0.3
+    done
+}
 
 # write_guest_config NAME pvh|hvm MEMORY-MB VCPUS CMDLINE: prints the configuration file's name.
 write_guest_config() {
@@ -67,9 +77,9 @@ write_guest_config() {
 create_pvh_guest() { create_guest pvh "$@"; }
 create_hvm_guest() { create_guest hvm "$@"; }
 create_guest() {
-    local type=$1 name=$2 config options=(); shift
+    local type=$1 name=$2 config options=(-q); shift
     config=$(write_guest_config "$name" "$type" "$2" "$3" "$4")
-    [ "${5:-}" = paused ] && options=(-p)
+    [ "${5:-}" = paused ] && options+=(-p)
     : > "$(guest_console "$name")"
     xl create "${options[@]}" "$config"
 }
@@ -79,3 +89,14 @@ guest_id() { xl domid "$1" 2>/dev/null; }
 guest_gone() { ! xl domid "$1" > /dev/null 2>&1; }
 wait_for_guest_end() { wait_until "$2" guest_gone "$1"; }
 destroy_guest() { xl destroy "$1" && wait_for_guest_end "$1" 30; }
+
+# guest_results NAME PREFIX: what the guest printed as "GUEST try WHAT ok|FAIL DETAIL" and "GUEST rate WHAT FIGURES".
+guest_results() {
+    local word kind what rest
+    while read -r word kind what rest; do
+        case "$word $kind" in
+            "GUEST try") result "$2-$what" ${rest%$'\r'} ;;
+            "GUEST rate") result "$2-$what" ok "${rest%$'\r'}" ;;
+        esac
+    done < "$(guest_console "$1")"
+}
