@@ -18,7 +18,7 @@ mirror=${VHOSTXEN_DEBIAN_MIRROR:-http://deb.debian.org}
 cache=${VHOSTXEN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vhostxen}/lab
 
 dom0_packages=(
-    base-files base-passwd bash coreutils dash e2fsprogs fio grep gzip iproute2 kmod mawk mount procps
+    base-files base-passwd bash bsdutils coreutils dash e2fsprogs fio grep gzip iproute2 kmod mawk mount procps
     python3-minimal qemu-system-xen sed tar util-linux xen-utils-4.17 xenstore-utils busybox-static
 )
 # Dependencies that only maintainer scripts or unused programs want.

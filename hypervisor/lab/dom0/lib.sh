@@ -14,10 +14,13 @@ step() { echo "STEP $*"; }
 # result NAME ok|FAIL [DETAIL...]
 result() { echo "RESULT $*"; [ "$2" = ok ]; }
 
-# check NAME COMMAND...: ok when the command succeeds; its last line of output is the detail.
+# check NAME COMMAND...: ok when the command succeeds; its last line of output is the detail. The log has all of a failure.
 check() {
-    local name=$1 output; shift
-    if output=$("$@" 2>&1); then result "$name" ok "${output##*$'\n'}"; else result "$name" FAIL "exit $?: ${output##*$'\n'}"; fi
+    local name=$1 output status; shift
+    output=$("$@" 2>&1) && { result "$name" ok "${output##*$'\n'}"; return; }
+    status=$?
+    [ -z "$output" ] || echo "$output"
+    result "$name" FAIL "exit $status: ${output##*$'\n'}"
 }
 
 # Seconds since dom0's kernel started, in hundredths, for differences.
