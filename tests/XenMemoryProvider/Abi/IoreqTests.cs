@@ -1,5 +1,6 @@
 using XenMemoryProvider.Abi;
 using Xunit;
+using IoreqSlot = XenMemoryProvider.Abi.Ioreq;
 
 namespace XenMemoryProvider.Tests.Abi;
 
@@ -11,7 +12,7 @@ public sealed class IoreqTests
     [InlineData(0xf0)]
     public void State_Set_KeepsTheOtherBits(byte others)
     {
-        var request = new Ioreq { Bits = others };
+        var request = new IoreqSlot { Bits = others };
 
         foreach (IoreqState state in Enum.GetValues<IoreqState>())
         {
@@ -25,7 +26,7 @@ public sealed class IoreqTests
     [Fact]
     public void Bits_Each_SetAndClearAlone()
     {
-        var request = new Ioreq { State = IoreqState.InProcess };
+        var request = new IoreqSlot { State = IoreqState.InProcess };
 
         request.IsRead = true;
         Assert.Equal(0x22, request.Bits);
@@ -43,10 +44,10 @@ public sealed class IoreqTests
     {
         byte bits = 0x70 | (byte)IoreqState.Ready;
 
-        Assert.True(Ioreq.TryMove(ref bits, IoreqState.Ready, IoreqState.InProcess));
+        Assert.True(IoreqSlot.TryMove(ref bits, IoreqState.Ready, IoreqState.InProcess));
 
         Assert.Equal(0x70 | (byte)IoreqState.InProcess, bits);
-        Assert.Equal(IoreqState.InProcess, Ioreq.StateOf(ref bits));
+        Assert.Equal(IoreqState.InProcess, IoreqSlot.StateOf(ref bits));
     }
 
     [Fact]
@@ -54,7 +55,7 @@ public sealed class IoreqTests
     {
         byte bits = 0x20 | (byte)IoreqState.None;
 
-        Assert.False(Ioreq.TryMove(ref bits, IoreqState.Ready, IoreqState.InProcess));
+        Assert.False(IoreqSlot.TryMove(ref bits, IoreqState.Ready, IoreqState.InProcess));
 
         Assert.Equal(0x20, bits);
     }
