@@ -70,6 +70,9 @@ public static class VhostUserHost
         logging.SetMinimumLevel(level);
         logging.AddFilter("Microsoft", LogLevel.Warning);
 
+        // A start that fails is one line of ours, not a stack trace of the host's as well.
+        logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical);
+
         // All of it on standard error: standard output is for what was asked for (--print-capabilities).
         logging.AddConsole(static options =>
         {
