@@ -9,7 +9,11 @@ namespace TestKit;
 /// </summary>
 public abstract unsafe class DriverRing
 {
+    private const int TableEntries = 128;
+
     private readonly Dictionary<ushort, uint> _outstanding = [];
+    private readonly Dictionary<ushort, GuestAddress> _tables = [];
+    private readonly Stack<GuestAddress> _freeTables = new();
 
     private protected DriverRing(TestMemory memory, int size, ulong features, GuestAddress descriptors, GuestAddress driver, GuestAddress device)
     {
@@ -103,6 +107,17 @@ public abstract unsafe class DriverRing
         return id;
     }
 
+    /// <summary>Memory for an indirect table, used again once its chain is back; very long ones are made anew.</summary>
+    private protected GuestAddress TakeTable(ushort id, int entries)
+    {
+        if (entries > TableEntries)
+            return Memory.Allocate(16 * entries);
+
+        GuestAddress table = _freeTables.Count != 0 ? _freeTables.Pop() : Memory.Allocate(16 * TableEntries);
+        _tables.Add(id, table);
+        return table;
+    }
+
     /// <summary>Whether a chain of so many descriptors fits.</summary>
     public virtual bool CanAdd(int descriptors) => FreeDescriptors >= descriptors;
 
@@ -123,6 +138,9 @@ public abstract unsafe class DriverRing
             throw new InvalidOperationException($"the device says it wrote {used.Written} bytes into {writable} of chain {used.Id}");
 
         Release(used.Id);
+        if (_tables.Remove(used.Id, out GuestAddress table))
+            _freeTables.Push(table);
+
         return true;
     }
 

@@ -76,8 +76,8 @@ public sealed unsafe partial class PackedDriverRing : DriverRing
             default:
                 // Steps from the wished position to ours, in two laps.
                 int position = (int)(wish & 0x7fff) + (((wish & 0x8000) != 0) == _availWrap ? 0 : Size);
-                int behind = (((_nextAvail - position) % (2 * Size)) + (2 * Size)) % (2 * Size);
-                return behind >= 1 && behind <= added;
+                int behind = (((_nextAvail - position - 1) % (2 * Size)) + (2 * Size)) % (2 * Size);
+                return behind < added;
         }
     }
 
@@ -109,7 +109,7 @@ public sealed unsafe partial class PackedDriverRing : DriverRing
         _inOrder.Enqueue(id);
         if (indirect)
         {
-            WriteNext(WriteTable(buffers), (uint)(16 * buffers.Length), Indirect, id);
+            WriteNext(WriteTable(id, buffers), (uint)(16 * buffers.Length), Indirect, id);
             return id;
         }
 
@@ -184,9 +184,9 @@ public sealed unsafe partial class PackedDriverRing : DriverRing
         }
     }
 
-    private GuestAddress WriteTable(ReadOnlySpan<GuestRange> buffers)
+    private GuestAddress WriteTable(ushort id, ReadOnlySpan<GuestRange> buffers)
     {
-        GuestAddress table = Memory.Allocate(16 * buffers.Length);
+        GuestAddress table = TakeTable(id, buffers.Length);
         byte* at = Memory.At(table, 16UL * (ulong)buffers.Length);
         for (int i = 0; i < buffers.Length; i++)
             WriteEntry(at + (16 * i), buffers[i].Address, buffers[i].Length, buffers[i].Writable ? Write : (ushort)0);

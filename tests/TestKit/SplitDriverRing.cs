@@ -97,7 +97,7 @@ public sealed unsafe partial class SplitDriverRing : DriverRing
         ushort[] chain = Take(indirect ? 1 : buffers.Length);
         if (indirect)
         {
-            WriteDescriptor(chain[0], WriteTable(buffers), (uint)(16 * buffers.Length), Indirect);
+            WriteDescriptor(chain[0], WriteTable(chain[0], buffers), (uint)(16 * buffers.Length), Indirect);
         }
         else
         {
@@ -158,9 +158,9 @@ public sealed unsafe partial class SplitDriverRing : DriverRing
         return chain;
     }
 
-    private GuestAddress WriteTable(ReadOnlySpan<GuestRange> buffers)
+    private GuestAddress WriteTable(ushort id, ReadOnlySpan<GuestRange> buffers)
     {
-        GuestAddress table = Memory.Allocate(16 * buffers.Length);
+        GuestAddress table = TakeTable(id, buffers.Length);
         byte* at = Memory.At(table, 16UL * (ulong)buffers.Length);
         for (int i = 0; i < buffers.Length; i++)
             WriteDescriptor(at + (16 * i), buffers[i].Address, buffers[i].Length, Flags(buffers[i], i == buffers.Length - 1), (ushort)(i + 1));
