@@ -124,10 +124,11 @@ public sealed partial class BackendSession
         }
         catch (Exception e) when (e is RequestRefusedException or GuestMemoryException)
         {
-            CountRefusal(name, e.Message);
-            status = 1;
             if (!_answered && RequestShape.Of(request) is { AlwaysReplies: true })
                 throw new ProtocolException(name, $"{e.Message}; its reply has no way to say so");
+
+            CountRefusal(name, e.Message);
+            status = 1;
         }
 
         if (header.NeedsReply && !_answered)
@@ -154,14 +155,21 @@ public sealed partial class BackendSession
     private ValueTask ReplyAsync<T>(in T payload, FileDescriptor? fd = null)
         where T : struct, IPayload<T>
     {
-        _answered = true;
+        Answer();
         return _socket.SendAsync(_message.Header.Request, MessageFlags.Reply, payload, fd, _cancellation);
     }
 
     private ValueTask ReplyBytesAsync(ReadOnlySpan<byte> payload, params IReadOnlyList<FileDescriptor> fds)
     {
-        _answered = true;
+        Answer();
         return _socket.SendAsync(_message.Header.Request, MessageFlags.Reply, payload, fds, _cancellation);
+    }
+
+    /// <summary>A front-end that has its answer may count on descriptors that were not kept being closed.</summary>
+    private void Answer()
+    {
+        _answered = true;
+        _message.Fds.Dispose();
     }
 
     /// <summary>The ring a message is about.</summary>
