@@ -254,15 +254,11 @@ public sealed partial class Vring
         ReadOnlySpan<GuestRange> ranges = _setup!.Iotlb is null
             ? request.Chain.Ranges
             : System.Runtime.InteropServices.CollectionsMarshal.AsSpan(request.Translated);
-        ulong left = request.Written;
+        // All of them, not the first bytes that Written counts: a failed read writes its status byte at the very end.
         foreach (ref readonly GuestRange range in ranges)
         {
-            if (!range.Writable || left == 0)
-                continue;
-
-            ulong part = Math.Min(left, range.Length);
-            log.Mark(range.Address, part);
-            left -= part;
+            if (range.Writable)
+                log.Mark(range.Address, range.Length);
         }
     }
 }
