@@ -46,7 +46,9 @@ public sealed class RawRing(DriverRing ring, uint index) : IDisposable
             if (Ring.TryCollect(out UsedBuffer used))
                 return used;
 
-            WaitFor(Call, "used entry");
+            // The driver says what it wants to hear of, and looks once more.
+            if (!Ring.AllowInterrupts())
+                WaitFor(Call, "used entry");
         }
     }
 

@@ -54,14 +54,8 @@ public sealed partial class Vring
     {
         request = null;
         Virtqueue? queue = _queue;
-        if (queue is null || !_enabled || _quiescing || _waitsForIotlb || _brokenReported)
+        if (queue is null || !CanTake)
             return false;
-
-        if (_free == 0)
-        {
-            Break("more chains in flight than the ring has entries");
-            return false;
-        }
 
         VirtqueueRequest candidate = _pool[_free - 1];
         switch (queue.TryPop(candidate.Chain))
@@ -189,7 +183,8 @@ public sealed partial class Vring
             _worker.Wake();
     }
 
-    private bool CanTake => _queue is not null && _enabled && !_quiescing && !_waitsForIotlb && !_brokenReported;
+    /// <summary>With every entry in flight there is nothing to look for; a driver that claims more is found out by the ring.</summary>
+    private bool CanTake => _queue is not null && _free != 0 && _enabled && !_quiescing && !_waitsForIotlb && !_brokenReported;
 
     private void TakeCompletedElsewhere()
     {

@@ -72,7 +72,7 @@ public sealed partial class BackendSession
         if (description.QueueSize == 0 || description.QueueSize > Math.Min(_device.MaxQueueSize, MaxSplitRing))
             throw new RequestRefusedException($"queues of {description.QueueSize} entries, at most {_device.MaxQueueSize} are taken");
 
-        return InflightRegion.Stride(IsPacked, description.QueueSize) * description.QueueCount;
+        return InflightLayout.Sizes(IsPacked, description.QueueCount, description.QueueSize);
     }
 
     /// <summary>The reply is as long as the request was: some front-ends send the struct, some its fields.</summary>

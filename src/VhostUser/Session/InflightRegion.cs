@@ -9,7 +9,8 @@ namespace VhostUser.Session;
 /// <summary>The in-flight region of all queues, mapped. Queue follows queue, each on a 64-byte boundary, as C back-ends lay it out.</summary>
 internal sealed unsafe class InflightRegion : IDisposable
 {
-    private const ulong StrideAlignment = 64;
+    // The entries hold 8-byte counters; a queue starts on a cache line.
+    private const ulong Alignment = 64;
     private readonly MappedMemory _memory;
     private readonly byte* _start;
     private readonly ulong _stride;
@@ -18,7 +19,7 @@ internal sealed unsafe class InflightRegion : IDisposable
     {
         _memory = memory;
         _start = memory.Pointer + slack;
-        _stride = Stride(packed, description.QueueSize);
+        _stride = InflightLayout.Stride(packed, description.QueueSize);
         IsPacked = packed;
         QueueCount = description.QueueCount;
         QueueSize = description.QueueSize;
@@ -30,23 +31,15 @@ internal sealed unsafe class InflightRegion : IDisposable
 
     public int QueueSize { get; }
 
-    /// <summary>Bytes of one queue's part: header and one entry per descriptor, rounded up.</summary>
-    public static ulong Stride(bool packed, int queueSize)
-    {
-        ulong entry = packed ? 32UL : 16UL;
-        ulong bytes = entry + (entry * (ulong)queueSize);
-        return (bytes + (StrideAlignment - 1)) & ~(StrideAlignment - 1);
-    }
-
     /// <summary>Maps a region whose numbers have been checked against each other.</summary>
     /// <exception cref="RequestRefusedException">It does not lie inside its file.</exception>
     /// <exception cref="SystemCallException">The kernel does not map it.</exception>
     public static InflightRegion Map(FileDescriptor file, in InflightDescription description, bool packed)
     {
-        ulong length = Stride(packed, description.QueueSize) * description.QueueCount;
+        ulong length = InflightLayout.Sizes(packed, description.QueueCount, description.QueueSize);
         SharedFile.SealAgainstShrinking(file);
         ulong fileSize = SharedFile.Length(file);
-        if (description.MmapOffset > fileSize || length > fileSize - description.MmapOffset || description.MmapOffset % StrideAlignment != 0)
+        if (description.MmapOffset > fileSize || length > fileSize - description.MmapOffset || description.MmapOffset % Alignment != 0)
             throw new RequestRefusedException($"an in-flight region of {length} bytes at 0x{description.MmapOffset:x} does not lie inside its file of {fileSize} bytes");
 
         ulong slack = description.MmapOffset & SharedFile.PageMask(file);

@@ -110,6 +110,55 @@ public sealed class MigrationTests : IAsyncLifetime
         Assert.Contains("does not fit the in-flight region", _backend.Log.Complaints[^1], StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0UL)]
+    [InlineData(VirtioFeatures.RingPacked)]
+    public async Task Inflight_LeftByADeadBackend_IsSubmittedAgain(ulong form)
+    {
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | form);
+        _frontend.Send(FrontendRequest.GetInflightFd, new InflightDescription(0, 0, 2, 16));
+        InflightDescription made;
+        FileDescriptor region;
+        using (VhostUserMessage reply = await _frontend.ReceiveAsync(FrontendRequest.GetInflightFd))
+        {
+            made = reply.Read<InflightDescription>("GET_INFLIGHT_FD");
+            region = reply.Fds.Take();
+        }
+
+        using FileDescriptor file = region;
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetInflightFd, made, file));
+        await _frontend.ShareAsync(_memory);
+        using RawRing ring = await _frontend.StartRingAsync(DriverRing.Create(_memory, 16, form));
+        ring.Echo([1]);
+        _device.Hold = true;
+        GuestRange first = ring.Post([2]);
+        GuestRange second = ring.Post([3]);
+        Assert.True(SpinWait.SpinUntil(() => _device.Held == 2, RawFrontend.Deadline));
+
+        // The back-end "dies" here: what it had written into region and ring is all that its successor gets.
+        byte[] guest = _memory.All.ToArray();
+        using MappedMemory live = MappedMemory.Map(file, 0, (nuint)made.MmapSize);
+        byte[] left = live.Span.ToArray();
+        _frontend.Dispose();
+        _device.Release();
+        await _backend.Session.WaitAsync(RawFrontend.Deadline, TestContext.Current.CancellationToken);
+        guest.CopyTo(_memory.All);
+        left.CopyTo(live.Span);
+
+        _frontend = _backend.Connect();
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | form);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetInflightFd, made, file));
+        await _frontend.ShareAsync(_memory);
+        await _frontend.AskAsync(FrontendRequest.SetVringNum, new VringState(0, 16));
+        await _frontend.AskAsync(FrontendRequest.SetVringBase, new VringState(0, ring.Ring.InitialBase));
+        await _frontend.StartRingAsync(ring);
+        ring.Wait();
+        ring.Wait();
+        Assert.Equal(2, _memory.Span(first)[0]);
+        Assert.Equal(3, _memory.Span(second)[0]);
+        Assert.Equal([4], ring.Echo([4]));
+    }
+
     [Fact]
     public async Task DeviceState_SavedAndLoaded_IsTheSame()
     {

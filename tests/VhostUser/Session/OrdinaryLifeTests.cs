@@ -38,6 +38,70 @@ public sealed class OrdinaryLifeTests : IAsyncLifetime
         Assert.Empty(_backend.Log.Complaints);
     }
 
+    [Theory]
+    [InlineData(0UL, 16)]
+    [InlineData(VirtioFeatures.EventIdx | VirtioFeatures.IndirectDesc, 1024)]
+    [InlineData(VirtioFeatures.InOrder, 32768)]
+    [InlineData(VirtioFeatures.RingPacked, 16)]
+    [InlineData(VirtioFeatures.RingPacked | VirtioFeatures.EventIdx | VirtioFeatures.IndirectDesc, 7)]
+    [InlineData(VirtioFeatures.RingPacked | VirtioFeatures.InOrder | VirtioFeatures.EventIdx, 1000)]
+    public async Task Ring_OfEveryForm_AnswersStopsAndGoesOn(ulong form, int size)
+    {
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | form);
+        await _frontend.ShareAsync(_memory);
+        using RawRing ring = await _frontend.StartRingAsync(DriverRing.Create(_memory, size, form));
+        for (byte i = 0; i < 40; i++)
+            Assert.Equal([i], ring.Echo([i]));
+
+        uint at = await _frontend.StopRingAsync(0);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringBase, new VringState(0, at)));
+        await _frontend.StartRingAsync(ring);
+        Assert.Equal([99], ring.Echo([99]));
+        await _frontend.ShareAsync(_memory);
+        Assert.Equal([98], ring.Echo([98]));
+        Assert.Empty(_backend.Log.Complaints);
+    }
+
+    [Theory]
+    [InlineData(VirtioFeatures.IndirectDesc)]
+    [InlineData(VirtioFeatures.IndirectDesc | VirtioFeatures.RingPacked)]
+    public async Task Ring_WithEveryEntryInFlight_IsFullAndNotBroken(ulong form)
+    {
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | form);
+        await _frontend.ShareAsync(_memory);
+        using RawRing ring = await _frontend.StartRingAsync(DriverRing.Create(_memory, 16, form));
+        _device.Hold = true;
+        for (int round = 0; round < 3; round++)
+        {
+            for (int i = 0; i < 16; i++)
+                ring.Ring.AddIndirect(_memory.Buffer(8, writable: false), _memory.Buffer(8, writable: true));
+
+            ring.Kick.Signal();
+            Assert.True(SpinWait.SpinUntil(() => _device.Held == 16, RawFrontend.Deadline));
+            _device.Release();
+            _device.Hold = true;
+            for (int i = 0; i < 16; i++)
+                ring.Wait();
+        }
+
+        Assert.Empty(_backend.Log.Complaints);
+    }
+
+    [Fact]
+    public async Task PackedRing_OfImpossibleBase_IsRefused()
+    {
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | VirtioFeatures.RingPacked);
+        await _frontend.ShareAsync(_memory);
+        await _frontend.AskAsync(FrontendRequest.SetVringNum, new VringState(0, 16));
+        await _frontend.AskAsync(FrontendRequest.SetVringAddr, RawFrontend.Address(DriverRing.Create(_memory, 16, VirtioFeatures.RingPacked), 0));
+        foreach (uint @base in new uint[] { 0x80008010, 0x80108000, 0x7fff7fff })
+        {
+            await _frontend.AskAsync(FrontendRequest.SetVringBase, new VringState(0, @base));
+            using EventFd kick = EventFd.Create();
+            Assert.Equal(1UL, await _frontend.AskAsync(FrontendRequest.SetVringKick, new VringFd(0, true), kick.Handle));
+        }
+    }
+
     [Fact]
     public async Task Ring_StoppedAndStarted_GoesOnAtItsBase()
     {
