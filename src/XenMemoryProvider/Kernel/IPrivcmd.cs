@@ -22,6 +22,40 @@ public interface IPrivcmd : IDisposable
     /// ENOMEM.</exception>
     XenMapping MapForeign(ushort domid, ReadOnlySpan<ulong> gfns, int prot, Span<int> errors, TimeSpan pagingTimeout);
 
+    /// <summary>
+    /// Maps neighbouring frames of a domain, as many as a guest has: piece by piece, so that neither this process's other
+    /// threads wait for its memory map long, nor arrays of the guest's size are needed. Otherwise as
+    /// <see cref="MapForeign"/>.
+    /// </summary>
+    /// <param name="domid">Whose frames.</param>
+    /// <param name="firstGfn">The first guest frame.</param>
+    /// <param name="pages">How many, at least one.</param>
+    /// <param name="prot">PROT_READ, or PROT_READ and PROT_WRITE.</param>
+    /// <param name="pagingTimeout">How long to wait for frames that are paged out, all pieces together.</param>
+    /// <param name="failed">Called with page and negative errno for each page that is not there, in order. If it throws, nothing stays mapped.</param>
+    /// <exception cref="XenException">As <see cref="MapForeign"/>.</exception>
+    XenMapping MapForeignRange(ushort domid, ulong firstGfn, int pages, int prot, TimeSpan pagingTimeout, Action<int, int> failed)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(pages);
+        var gfns = new ulong[pages];
+        var errors = new int[pages];
+        for (int i = 0; i < pages; i++) gfns[i] = firstGfn + (ulong)i;
+        XenMapping mapping = MapForeign(domid, gfns, prot, errors, pagingTimeout);
+        try
+        {
+            for (int i = 0; i < pages; i++)
+            {
+                if (errors[i] != 0) failed(i, errors[i]);
+            }
+            return mapping;
+        }
+        catch
+        {
+            mapping.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Maps frames of a resource for reading and writing (XENMEM_acquire_resource).</summary>
     /// <param name="id">Which one of that type: the ioreq server, or a grant table's part.</param>
     /// <param name="frame">First frame.</param>

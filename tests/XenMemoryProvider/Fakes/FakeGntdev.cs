@@ -29,11 +29,22 @@ internal sealed unsafe class FakeGntdev(FakeXen xen) : IGntdev
         }
     }
 
+    /// <summary>Bytes that this fake itself allocated, for tests that count those of others.</summary>
+    public long Allocated { get; private set; }
+
     public int UnmapError { get; set; }
 
     public int CopyError { get; set; }
 
     public int Map(ReadOnlySpan<GrantReference> references, bool writable, out GrantMapping mapping)
+    {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        int result = MapCounted(references, writable, out mapping);
+        Allocated += GC.GetAllocatedBytesForCurrentThread() - before;
+        return result;
+    }
+
+    private int MapCounted(ReadOnlySpan<GrantReference> references, bool writable, out GrantMapping mapping)
     {
         mapping = default;
         lock (_lock)
@@ -59,6 +70,14 @@ internal sealed unsafe class FakeGntdev(FakeXen xen) : IGntdev
 
     public int Unmap(in GrantMapping mapping)
     {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        int result = UnmapCounted(mapping);
+        Allocated += GC.GetAllocatedBytesForCurrentThread() - before;
+        return result;
+    }
+
+    private int UnmapCounted(in GrantMapping mapping)
+    {
         lock (_lock)
         {
             Log.Add($"unmap {mapping.Pages}");
@@ -69,19 +88,33 @@ internal sealed unsafe class FakeGntdev(FakeXen xen) : IGntdev
 
     public int Copy(Span<Gntdev.GrantCopySegment> segments)
     {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        int result = CopyCounted(segments);
+        Allocated += GC.GetAllocatedBytesForCurrentThread() - before;
+        return result;
+    }
+
+    private int CopyCounted(Span<Gntdev.GrantCopySegment> segments)
+    {
         lock (_lock)
         {
             Log.Add($"copy {segments.Length}");
             if (CopyError != 0) return CopyError;
             foreach (ref Gntdev.GrantCopySegment segment in segments)
             {
-                if (segment.Flags != Gntdev.CopySourceGref || segment.SourceOffset + segment.Len > XenPage.Size) return -EINVAL;
-                if (segment.SourceDomid != Granter || !Table.TryGetValue(segment.SourceRef, out Grant grant))
+                bool toGrant = segment.Flags == Gntdev.CopyDestGref;
+                if (!toGrant && segment.Flags != Gntdev.CopySourceGref) return -EINVAL;
+                (uint reference, ushort offset, ushort domid) = toGrant
+                    ? (segment.DestRef, segment.DestOffset, segment.DestDomid) : (segment.SourceRef, segment.SourceOffset, segment.SourceDomid);
+                if (offset + segment.Len > XenPage.Size) return -EINVAL;
+                if (domid != Granter || !Table.TryGetValue(reference, out Grant grant) || (toGrant && grant.ReadOnly))
                 {
                     segment.Status = GrantStatus.BadGntref;
                     continue;
                 }
-                Buffer.MemoryCopy(xen.Frame(grant.Gfn) + segment.SourceOffset, (void*)segment.DestVirt, segment.Len, segment.Len);
+                byte* page = xen.Frame(grant.Gfn) + offset;
+                if (toGrant) Buffer.MemoryCopy((void*)segment.SourceVirt, page, segment.Len, segment.Len);
+                else Buffer.MemoryCopy(page, (void*)segment.DestVirt, segment.Len, segment.Len);
                 segment.Status = GrantStatus.Okay;
             }
             return 0;

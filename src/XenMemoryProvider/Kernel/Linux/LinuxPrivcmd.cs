@@ -5,7 +5,7 @@ using static VhostXen.Linux.LibC;
 namespace XenMemoryProvider.Kernel.Linux;
 
 /// <summary>/dev/xen/privcmd and, for hypercall arguments, /dev/xen/hypercall.</summary>
-internal sealed unsafe class LinuxPrivcmd : IPrivcmd
+internal sealed unsafe partial class LinuxPrivcmd : IPrivcmd
 {
     private const int FaultRetries = 3;
 
