@@ -287,7 +287,7 @@ public sealed partial class BackendSession
 
         VringAddress address = ring.Address!.Value;
         (ulong descriptorBytes, ulong driverBytes, ulong deviceBytes) = VirtqueueLayout.Sizes(IsPacked, ring.Size);
-        byte* descriptors = FindPart(memory, address.Descriptors, descriptorBytes, 16, writable: IsPacked, "descriptors", out _, out cause);
+        byte* descriptors = FindPart(memory, address.Descriptors, descriptorBytes, 16, writable: IsPacked, "descriptors", out GuestAddress table, out cause);
         byte* driver = descriptors == null ? null
             : FindPart(memory, address.Available, driverBytes, IsPacked ? 4UL : 2UL, writable: false, "available ring", out _, out cause);
         GuestAddress guest = default;
@@ -303,6 +303,8 @@ public sealed partial class BackendSession
             Driver = driver,
             Device = device,
             LogAddress = RingLogAddress(address, guest),
+            DescriptorsAddress = table,
+            DeviceAddress = guest,
         };
         return true;
     }

@@ -242,6 +242,32 @@ public class PackedVirtqueueTests
         Assert.Equal((1UL << 8) | (1UL << 9), MemoryMarshal.Read<ulong>(bits.Span));
     }
 
+    /// <summary>QEMU sends the event structure's address as the used ring's: the descriptors are logged where they are.</summary>
+    [Fact]
+    public unsafe void Publish_LoggingWithTheRingsAddressKnown_MarksTheRing()
+    {
+        using RingRig rig = new(4, Packed);
+        using VhostXen.Linux.FileDescriptor file = VhostXen.Linux.MemFd.Create("log", 4096);
+        using DirtyLog log = DirtyLog.Map(file, 0, 4096);
+        using VhostXen.Linux.MappedMemory bits = VhostXen.Linux.MappedMemory.Map(file, 0, 4096);
+        VirtqueueLayout layout = rig.Layout with
+        {
+            LogAddress = new GuestAddress(20 * 4096),
+            DescriptorsAddress = new GuestAddress(5 * 4096),
+            DeviceAddress = new GuestAddress(20 * 4096),
+        };
+        Virtqueue device = Virtqueue.Create(layout, Packed, rig.Driver.InitialBase, null);
+        device.Log = log;
+        rig.Driver.Add(rig.Writable());
+        Assert.Equal(PopResult.Chain, device.TryPop(rig.Chain));
+        device.AddUsed(rig.Chain, 1);
+        device.Publish();
+        Assert.Equal(1UL << 5, MemoryMarshal.Read<ulong>(bits.Span));
+        device.SuppressKicks();
+        Assert.Equal((1UL << 5) | (1UL << 20), MemoryMarshal.Read<ulong>(bits.Span));
+        Assert.Equal(0x8001_8001u, device.Base);
+    }
+
     /// <summary>Publishes a batch at a position, not as the first one, and says whether the device calls.</summary>
     private static bool PublishAt(int size, uint start, int batch, uint wish)
     {
