@@ -15,7 +15,8 @@ public sealed partial class Domain
         lock (Hypervisor.Gate)
         {
             if (_pauseCount == 0) return;
-            if (--_pauseCount == 0) WakeVcpus();
+            if (--_pauseCount > 0) return;
+            foreach (Vcpu vcpu in _vcpus) vcpu.Wake();
         }
     }
 

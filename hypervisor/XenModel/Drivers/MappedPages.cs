@@ -22,8 +22,8 @@ internal sealed class MappedPages(Hypervisor hypervisor, int count)
     /// <summary>Fills a place that is still empty; the reference becomes this object's. With the gate held.</summary>
     public void Set(int page, FrameReference frame) => _frames[page] = frame;
 
-    /// <summary>What else there is to do when the pages go (a grant's unmapping, a notification). With the gate held.</summary>
-    public void WhenReleased(Action released) => _released += released;
+    /// <summary>What else there is to do when the pages go (a grant's unmapping, a notification), the last first. With the gate held.</summary>
+    public void WhenReleased(Action released) => _released = released + _released;
 
     /// <summary>Pages of a part that are consecutive in one pool.</summary>
     public IEnumerable<Run> Runs(int first, int length)
