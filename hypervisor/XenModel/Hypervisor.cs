@@ -53,7 +53,7 @@ public sealed class Hypervisor : IDisposable
     internal Lock Gate { get; } = new();
 
     /// <summary>Creates a domain as a toolstack does: memory, special pages, parameters.</summary>
-    /// <exception cref="InvalidOperationException">The options make no domain, or there are as many as there may be.</exception>
+    /// <exception cref="InvalidOperationException">The options make no domain, its name is taken, or there are as many as there may be.</exception>
     public Domain CreateDomain(DomainOptions options)
     {
         DomainBuilder.Validate(options);
@@ -61,6 +61,8 @@ public sealed class Hypervisor : IDisposable
         lock (Gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_domains.Values.Any(other => other.Name == options.Name && !other.IsDying))
+                throw new InvalidOperationException($"there is a domain named '{options.Name}' already");
             domain = new Domain(this, NextId(), options, DomainBuilder.MaxPages(options));
             domain.Pause();
             try

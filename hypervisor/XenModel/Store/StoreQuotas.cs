@@ -1,0 +1,12 @@
+namespace XenModel.Store;
+
+/// <summary>What a domain other than domain 0 may use: the defaults of the C daemon.</summary>
+internal static class StoreQuotas
+{
+    public const int Nodes = 1000;
+    public const int Watches = 128;
+    public const int NodeSize = 2048;
+    public const int Transactions = 10;
+    public const int NodesPerTransaction = 1024;
+    public const int PermissionEntries = 5;
+}
