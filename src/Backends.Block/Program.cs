@@ -8,6 +8,8 @@ using Backends.Block.Stores;
 using Microsoft.Extensions.Logging;
 using VhostUser.Hosting;
 using VhostUser.Memory;
+using XenMemoryProvider.Kernel;
+using XenMemoryProvider.Memory;
 
 const string Program = "vhostxen-blk";
 
@@ -28,6 +30,22 @@ if (options is null)
 using ILoggerFactory loggers = LoggerFactory.Create(logging => VhostUserHost.AddLogging(logging, options.LogLevel));
 ILogger logger = loggers.CreateLogger("block");
 List<BlockDevice> devices = [];
+IGuestMemoryProvider memory;
+try
+{
+    memory = XenGuestMemoryProvider.Choose(options.Xen, logger: loggers.CreateLogger("xen"));
+}
+catch (ArgumentException e)
+{
+    Console.Error.WriteLine($"{Program}: --xen: {e.Message}");
+    return 2;
+}
+catch (XenException e)
+{
+    Console.Error.WriteLine($"{Program}: {e.Message}");
+    return 1;
+}
+
 try
 {
     foreach (DiskOptions disk in options.Devices)
@@ -49,5 +67,5 @@ using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSigna
 using BlockMetrics metrics = new(devices);
 return await VhostUserHost.RunAsync(
     [.. devices.Zip(options.Devices, static (device, disk) => new HostedDevice(device, DiskFactory.HostOptions(disk)))],
-    new SharedFileProvider(),
+    memory,
     options.LogLevel);

@@ -24,6 +24,7 @@ public sealed class ProgramTests : IDisposable
     [InlineData(1, "--socket-path=/tmp/never.sock", "--blk-file=/nowhere/disk.img")]
     [InlineData(1, "--fd=77", "--store=null:1M")]
     [InlineData(1, "--socket-path=/nowhere/a.sock", "--store=null:1M")]
+    [InlineData(2, "--socket-path=/tmp/never.sock", "--store=null:1M", "--xen=sometimes")]
     public void Start_ThatCannotBe_IsOneLineAndACode(int code, params string[] arguments)
     {
         using Process process = Start(["--log-level=Warning", .. arguments]);

@@ -46,13 +46,14 @@ internal sealed class CommandLine
     private readonly Option<bool> _noIoUring = new("--no-io-uring") { Description = "do without io_uring even where the kernel has it" };
     private readonly Option<string?> _name = new("--name") { HelpName = "NAME", Description = "what log lines and metrics call the disk" };
     private readonly Option<string?> _config = new("--config") { HelpName = "FILE", Description = "JSON file with several disks; excludes the options of a single one" };
+    private readonly Option<string> _xen = new("--xen") { HelpName = "HOW", Description = "guests of Xen: auto where this is a Xen host, off, devices (/dev/xen)", DefaultValueFactory = static _ => new DaemonOptions().Xen };
     private readonly Option<LogLevel> _logLevel = new("--log-level") { HelpName = "LEVEL", Description = "Trace, Debug, Information, Warning, Error or None", DefaultValueFactory = static _ => LogLevel.Information };
     private readonly Option<bool> _printCapabilities = new("--print-capabilities") { Description = "print what this program can do as JSON, and end" };
     private readonly RootCommand _root = new("vhostxen-blk: gives virtual machines disks over the vhost-user protocol");
 
     public CommandLine()
     {
-        foreach (Option option in (ReadOnlySpan<Option>)[.. DiskOptionList, _config, _logLevel, _printCapabilities])
+        foreach (Option option in (ReadOnlySpan<Option>)[.. DiskOptionList, _config, _xen, _logLevel, _printCapabilities])
             _root.Options.Add(option);
     }
 
@@ -109,6 +110,8 @@ internal sealed class CommandLine
         DaemonOptions options = ConfigurationFile.Load(path);
         if (result.GetResult(_logLevel) is { Implicit: false })
             options.LogLevel = result.GetValue(_logLevel);
+        if (result.GetResult(_xen) is { Implicit: false })
+            options.Xen = result.GetValue(_xen) ?? "";
 
         return options;
     }
@@ -138,6 +141,6 @@ internal sealed class CommandLine
             disk.SocketName = "";
 
         OptionRules.Check(disk, OptionRules.ToOption);
-        return new DaemonOptions { LogLevel = result.GetValue(_logLevel), Devices = [disk] };
+        return new DaemonOptions { LogLevel = result.GetValue(_logLevel), Xen = result.GetValue(_xen) ?? "", Devices = [disk] };
     }
 }

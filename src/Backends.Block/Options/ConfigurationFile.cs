@@ -6,7 +6,7 @@ namespace Backends.Block.Options;
 /// <summary>Reads an appsettings-style JSON file: { "LogLevel": "Information", "Devices": [ { "SocketPath": ..., ... } ] }.</summary>
 internal static class ConfigurationFile
 {
-    private static readonly string[] DaemonKeys = [nameof(DaemonOptions.LogLevel), nameof(DaemonOptions.Devices)];
+    private static readonly string[] DaemonKeys = [nameof(DaemonOptions.LogLevel), nameof(DaemonOptions.Xen), nameof(DaemonOptions.Devices)];
 
     private static readonly string[] DiskKeys =
     [

@@ -8,5 +8,8 @@ internal sealed class DaemonOptions
     /// <summary>Least level that is logged.</summary>
     public LogLevel LogLevel { get; set; } = LogLevel.Information;
 
+    /// <summary>How Xen is reached, for guests whose front-end speaks XEN_MMAP: a word of the provider's.</summary>
+    public string Xen { get; set; } = "auto";
+
     public List<DiskOptions> Devices { get; set; } = [];
 }

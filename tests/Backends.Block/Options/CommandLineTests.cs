@@ -119,7 +119,7 @@ public sealed class CommandLineTests
         string help = Print("--help");
         foreach (string option in (string[])["--socket-path", "--fd", "--print-capabilities", "--blk-file", "--read-only", "--num-queues",
             "--queue-size", "--direct", "--cache", "--serial", "--logical-block-size", "--workers", "--poll-us", "--store", "--config",
-            "--no-lock", "--name", "--log-level", "--version"])
+            "--no-lock", "--name", "--xen", "--log-level", "--version"])
             Assert.Contains(option, help, StringComparison.Ordinal);
 
         Assert.Contains("Examples:", help, StringComparison.Ordinal);
