@@ -50,6 +50,7 @@ public sealed class QemuGuest
     /// <exception cref="GuestRunException">A step failed, the guest hung or died, or its kernel reported an error.</exception>
     public async Task<GuestReport> FinishAsync(TimeSpan deadline)
     {
+        await WaitUntilUpAsync();
         await WaitForAsync(report => report.Done, "the end of the job", deadline);
         foreach (GuestStep step in Report.Steps.Where(step => !step.Succeeded))
             throw new GuestRunException($"guest step '{step.Name}' failed with exit code {step.ExitCode}");
