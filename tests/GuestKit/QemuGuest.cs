@@ -43,6 +43,7 @@ public sealed class QemuGuest
     public static async Task<GuestReport> RunJobAsync(GuestRun run, QemuOptions options, string job, TimeSpan deadline, string name = "guest")
     {
         QemuGuest guest = await StartAsync(run, options, job, name);
+        await guest.WaitUntilUpAsync();
         return await guest.FinishAsync(deadline);
     }
 
@@ -50,7 +51,6 @@ public sealed class QemuGuest
     /// <exception cref="GuestRunException">A step failed, the guest hung or died, or its kernel reported an error.</exception>
     public async Task<GuestReport> FinishAsync(TimeSpan deadline)
     {
-        await WaitUntilUpAsync();
         await WaitForAsync(report => report.Done, "the end of the job", deadline);
         foreach (GuestStep step in Report.Steps.Where(step => !step.Succeeded))
             throw new GuestRunException($"guest step '{step.Name}' failed with exit code {step.ExitCode}");

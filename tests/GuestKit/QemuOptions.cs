@@ -28,7 +28,9 @@ public sealed record QemuOptions
         "-qmp", $"unix:{qmpSocket},server=on,wait=off",
         .. HasEntropyDevice ? ["-device", "virtio-rng-pci"] : Array.Empty<string>(),
         "-kernel", image.Kernel, "-initrd", initramfs,
-        "-append", "console=ttyS0 loglevel=6 panic=-1 mitigations=off nokaslr vhostxen.report=ttyS1",
+        // The machine may be so busy that the kernel doubts its timers: its watchdogs have nothing to say about us.
+        "-append", "console=ttyS0 loglevel=6 panic=-1 mitigations=off nokaslr no_timer_check nowatchdog "
+            + "rcupdate.rcu_cpu_stall_suppress=1 vhostxen.report=ttyS1",
         .. Disks.SelectMany((disk, index) => disk.ToArguments(index)),
         .. ExtraArguments,
     ];

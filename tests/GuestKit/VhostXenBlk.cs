@@ -9,11 +9,14 @@ public sealed class VhostXenBlk : BlockDaemon
 
     public override bool SurvivesRestartUnderLoad => true;
 
-    public override BlockDaemon ForSharedImage() => this;
+    public override BlockDaemon ForSharedImage() => new VhostXenBlk { Locking = false };
 
     public override string CacheAtStart => "write back";
 
     public override bool HasSerial => true;
+
+    /// <summary>Lock the image against other processes, as it does unless told otherwise.</summary>
+    public bool Locking { get; init; } = true;
 
     /// <summary>How long a worker polls before it sleeps; null leaves it to the daemon.</summary>
     public int? PollMicroseconds { get; init; }
@@ -40,12 +43,14 @@ public sealed class VhostXenBlk : BlockDaemon
             arguments.Add("--cache=writethrough");
         if (export.Serial is not null)
             arguments.Add($"--serial={export.Serial}");
+        if (!Locking)
+            arguments.Add("--no-lock");
         if (PollMicroseconds is { } microseconds)
             arguments.Add($"--poll-us={microseconds}");
         return [.. arguments];
     }
 
-    private static string WriteConfiguration(GuestRun run, IReadOnlyList<DiskExport> exports)
+    private string WriteConfiguration(GuestRun run, IReadOnlyList<DiskExport> exports)
     {
         var devices = new JsonArray();
         foreach (DiskExport export in exports)
@@ -61,6 +66,7 @@ public sealed class VhostXenBlk : BlockDaemon
                 ["Direct"] = export.Direct,
                 ["Cache"] = export.Writethrough ? "writethrough" : "writeback",
                 ["Serial"] = export.Serial,
+                ["Lock"] = Locking,
             });
         }
         string path = run.PathOf("vhostxen-blk.json");

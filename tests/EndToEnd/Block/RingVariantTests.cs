@@ -21,6 +21,9 @@ public sealed class RingVariantTests
         { "split, nothing extra, 4 queues", new VhostUserDisk("") { EventIndex = false, IndirectDescriptors = false, Queues = 4 } },
         { "split, 1024 descriptors", new VhostUserDisk("") { QueueSize = 1024 } },
         { "split, 4 descriptors", new VhostUserDisk("") { QueueSize = 4 } },
+        { "packed", new VhostUserDisk("") { Packed = true, Queues = 2 } },
+        { "packed, no event index", new VhostUserDisk("") { Packed = true, EventIndex = false } },
+        { "packed, no indirect descriptors", new VhostUserDisk("") { Packed = true, IndirectDescriptors = false } },
     };
 
     [Theory(DisableDiscoveryEnumeration = true)]
