@@ -53,7 +53,7 @@ public abstract class VirtioDevice : IDisposable
     /// <param name="queueIndex">From 0.</param>
     public abstract QueueHandler CreateHandler(VirtqueueWorker worker, int queueIndex);
 
-    /// <summary>The guest reset the device (RESET_DEVICE, or status 0), with all rings stopped.</summary>
+    /// <summary>The guest reset the device (RESET_DEVICE), with all rings stopped.</summary>
     public virtual void Reset()
     {
     }

@@ -147,13 +147,25 @@ public sealed partial class BackendSession
         _device.Reset();
     }
 
+    /// <summary>
+    /// Status 0 is not the reset that it looks like: QEMU sends it whenever a guest pauses or migrates (7.2 before
+    /// GET_VRING_BASE, later ones after), and the guest goes on. So nothing is forgotten: neither where the rings
+    /// are nor what the guest set in the configuration. RESET_DEVICE is the reset.
+    /// </summary>
+    private async Task StopAllAsync()
+    {
+        await Task.WhenAll(_vrings.Select(static ring => ring.StopAsync())).ConfigureAwait(false);
+        _status = 0;
+        _breaksAtReset = Breaks;
+    }
+
     private Task SetStatusAsync(ulong status)
     {
         if (status > byte.MaxValue)
             throw new RequestRefusedException($"status 0x{status:x} has more than eight bits");
 
         if (status == 0)
-            return ResetDeviceAsync();
+            return StopAllAsync();
 
         // FEATURES_OK sticks only where features have been accepted: that is how a refusal reaches the driver.
         _status = _features is null ? status & ~StatusFeaturesOk : status;

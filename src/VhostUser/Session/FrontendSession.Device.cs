@@ -26,7 +26,7 @@ public sealed partial class FrontendSession
     public Task SetConfigAsync(int offset, ReadOnlyMemory<byte> data, CancellationToken cancellation = default)
         => TellAsync(FrontendRequest.SetConfig, ConfigPayload(offset, data.Span, 0), [], cancellation);
 
-    /// <summary>Tells the device status (SET_STATUS; needs STATUS). 0 resets the device.</summary>
+    /// <summary>Tells the device status (SET_STATUS; needs STATUS). 0 stops the rings.</summary>
     public Task SetStatusAsync(byte status, CancellationToken cancellation = default)
         => TellAsync(FrontendRequest.SetStatus, new UInt64Payload(status), cancellation);
 

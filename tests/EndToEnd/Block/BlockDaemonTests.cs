@@ -240,6 +240,35 @@ public abstract class BlockDaemonTests(BlockDaemon daemon)
     });
 
     [Fact]
+    public Task Guest_PausedAndResumedUnderLoad_GoesOnWithItsRingsAndCacheMode() => GuestRun.RunAsync("pause", async run =>
+    {
+        const string Fio = "--name=p --size=24m --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 "
+            + "--verify=crc32c --verify_fatal=1";
+        DiskImage image = DiskImage.Create(run, "disk.img", 32 * MiB);
+        var export = new DiskExport(run.PathOf("disk.sock"), image.Path) { Queues = 2 };
+        await Daemon.StartAsync(run, export);
+
+        QemuGuest guest = await QemuGuest.StartAsync(run, new QemuOptions { Disks = [new(export.SocketPath) { Queues = 2 }] }, $$"""
+            through() { echo "write through" > /sys/block/vda/cache_type; }
+            step through through
+            fio {{Fio}} --rate_iops=1500 --filename=/dev/vda & fio=$!
+            value writing yes
+            step fio wait $fio
+            same cache "write through" "$(cat /sys/block/vda/cache_type)"
+            """);
+        await guest.WaitForAsync(report => report.TryValue("writing") is not null, "writes to run", s_deadline);
+        using QmpClient qmp = await guest.ConnectQmpAsync();
+        for (int i = 0; i < 5; i++)
+        {
+            await qmp.ExecuteAsync("stop");
+            await qmp.ExecuteAsync("cont");
+        }
+        await guest.FinishAsync(s_deadline);
+
+        await image.VerifyWithFioAsync(Fio);
+    });
+
+    [Fact]
     public Task Daemon_Restarted_IsReconnectedByQemu() => GuestRun.RunAsync("restart", async run =>
     {
         const string Fio = "--name=r --size=24m --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 "

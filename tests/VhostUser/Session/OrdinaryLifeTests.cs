@@ -311,8 +311,20 @@ public sealed class OrdinaryLifeTests : IAsyncLifetime
         Assert.Equal(1, _device.Resets);
         Assert.Equal(0UL, await _frontend.GetAsync(FrontendRequest.GetStatus));
         Assert.Equal(0u, await _frontend.StopRingAsync(0));
+    }
+
+    [Fact]
+    public async Task StatusZero_AsQemuSendsItWhenAGuestPauses_StopsRingsAndForgetsNothing()
+    {
+        using RawRing ring = await StartAsync();
+        Assert.Equal([1], ring.Echo([1]));
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetStatus, new UInt64Payload(15)));
+
         Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetStatus, new UInt64Payload(0)));
-        Assert.Equal(2, _device.Resets);
+
+        Assert.Equal(0UL, await _frontend.GetAsync(FrontendRequest.GetStatus));
+        Assert.Equal(1u, await _frontend.StopRingAsync(0));
+        Assert.Equal(0, _device.Resets);
     }
 
     [Fact]
