@@ -17,6 +17,9 @@ public sealed unsafe class VirtqueueWorker : IDisposable
     private const ulong RingData = ulong.MaxValue - 1;
     private const uint RingEntries = 256;
 
+    // A busy worker looks at what handlers watch once in so many rounds; it would starve otherwise.
+    private const int RoundsPerLook = 16;
+
     private readonly ILogger _logger;
     private readonly long _pollTicks;
     private readonly Thread _thread;
@@ -28,6 +31,7 @@ public sealed unsafe class VirtqueueWorker : IDisposable
     private IRingCompletion?[] _pending = new IRingCompletion?[RingEntries];
     private int[] _freePending = new int[RingEntries];
     private int _freePendingCount;
+    private int _callbacks;
     private bool _stop;
 
     /// <param name="name">The thread's name.</param>
@@ -142,6 +146,7 @@ public sealed unsafe class VirtqueueWorker : IDisposable
         OpenRing(useIoUring);
         Span<epoll_event> events = stackalloc epoll_event[64];
         long pollUntil = 0;
+        uint rounds = 0;
         while (!_stop)
         {
             bool busy = RunCommands();
@@ -151,6 +156,9 @@ public sealed unsafe class VirtqueueWorker : IDisposable
             Ring?.Submit();
             busy |= ReapCompletions();
             PublishAll();
+            if (_callbacks != 0 && ++rounds % RoundsPerLook == 0)
+                busy |= Look(events, 0);
+
             if (busy)
             {
                 pollUntil = 0;
@@ -189,14 +197,19 @@ public sealed unsafe class VirtqueueWorker : IDisposable
         }
 
         if (!more && _commands.IsEmpty)
-        {
-            int count = _epoll.Wait(events, needsPolling ? 1 : -1);
-            for (int i = 0; i < count; i++)
-                Dispatch(events[i]);
-        }
+            Look(events, needsPolling ? 1 : -1);
 
         foreach (Vring vring in _vrings)
             vring.SuppressKicks();
+    }
+
+    private bool Look(Span<epoll_event> events, int timeoutMilliseconds)
+    {
+        int count = _epoll.Wait(events, timeoutMilliseconds);
+        for (int i = 0; i < count; i++)
+            Dispatch(events[i]);
+
+        return count > 0;
     }
 
     private void Dispatch(in epoll_event ready)
@@ -262,12 +275,18 @@ public sealed unsafe class VirtqueueWorker : IDisposable
         int key = fd.Value;
         _epoll.Add(fd, events, (ulong)key);
         _watchers.Add(key, new Watcher(callback, vring));
+        if (callback is not null)
+            _callbacks++;
     }
 
     private void Unwatch(FileDescriptor fd)
     {
-        if (_watchers.Remove(fd.Value))
-            _epoll.Remove(fd);
+        if (!_watchers.Remove(fd.Value, out Watcher? watcher))
+            return;
+
+        _epoll.Remove(fd);
+        if (watcher.Callback is not null)
+            _callbacks--;
     }
 
     private void OpenRing(bool use)

@@ -11,7 +11,7 @@ namespace VhostUser.Devices;
 public sealed partial class Vring
 {
     /// <summary>Requests taken from one ring before the next ring of the worker gets its turn.</summary>
-    public const int BatchBudget = 256;
+    public const int BatchBudget = 64;
 
     private readonly VirtqueueWorker _worker;
     private readonly string _deviceName;
