@@ -108,22 +108,39 @@ public sealed class QemuGuest
     /// Moves the running guest to another QEMU that waits with <c>-incoming defer</c>; this one is ended.
     /// What the guest says from then on is in the other's report.
     /// </summary>
-    public async Task MigrateAsync(QemuGuest destination, string path, TimeSpan deadline)
+    /// <param name="postcopy">Let the guest go on at the destination before its memory is there.</param>
+    public async Task MigrateAsync(QemuGuest destination, string path, TimeSpan deadline, bool postcopy = false)
     {
+        JsonObject[] capabilities = [Capability("events"), .. postcopy ? [Capability("postcopy-ram")] : Array.Empty<JsonObject>()];
         using QmpClient other = await destination.ConnectQmpAsync();
+        await other.ExecuteAsync("migrate-set-capabilities", Capabilities());
         await other.ExecuteAsync("migrate-incoming", new JsonObject { ["uri"] = $"unix:{path}" });
         using QmpClient qmp = await ConnectQmpAsync();
-        await qmp.ExecuteAsync("migrate-set-capabilities", new JsonObject
+        await qmp.ExecuteAsync("migrate-set-capabilities", Capabilities());
+        await qmp.ExecuteAsync("migrate-set-parameters", new JsonObject
         {
-            ["capabilities"] = new JsonArray(new JsonObject { ["capability"] = "events", ["state"] = true }),
+            // Slow before post-copy, so that most of the memory is still missing when the guest goes on.
+            ["max-bandwidth"] = postcopy ? 16L << 20 : 1L << 30,
+            ["downtime-limit"] = postcopy ? 1 : 1000,
         });
-        await qmp.ExecuteAsync("migrate-set-parameters", new JsonObject { ["max-bandwidth"] = 1L << 30, ["downtime-limit"] = 1000 });
         await qmp.ExecuteAsync("migrate", new JsonObject { ["uri"] = $"unix:{path}" });
+        if (postcopy)
+        {
+            await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] == "active");
+            await qmp.ExecuteAsync("migrate-start-postcopy");
+            await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] is "postcopy-active" or "failed" or "completed");
+            await qmp.ExecuteAsync("migrate-set-parameters", new JsonObject { ["max-bandwidth"] = 1L << 30 });
+        }
+
         JsonObject last = await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] is "completed" or "failed");
         if ((string?)last["data"]!["status"] != "completed")
             throw new GuestRunException($"migration failed: {await qmp.ExecuteAsync("query-migrate")}");
         await qmp.ExecuteAsync("quit");
         await _process.Exited.WaitAsync(deadline);
+
+        static JsonObject Capability(string name) => new() { ["capability"] = name, ["state"] = true };
+
+        JsonObject Capabilities() => new() { ["capabilities"] = new JsonArray([.. capabilities.Select(static capability => capability.DeepClone())]) };
     }
 
     /// <summary>Ends QEMU as a crash would.</summary>

@@ -50,7 +50,16 @@ public sealed partial class BackendSession
 
     private async Task AddMemRegAsync(string name)
     {
+        if (_postcopy is { Listening: true } && _message.Payload.Length == UInt64Payload.WireSize)
+        {
+            RegisterAdded(name);
+            return;
+        }
+
         MemoryRegion region = ReadMemReg(name, out bool xen);
+        if (_message.Fds.Count != 1)
+            throw new ProtocolException(name, "no descriptor came with the region");
+
         if (_memory.Regions.Length >= _options.MaxMemorySlots)
             throw new RequestRefusedException($"{_memory.Regions.Length} regions are there, at most {_options.MaxMemorySlots} are taken");
 
@@ -68,6 +77,7 @@ public sealed partial class BackendSession
         }
         catch
         {
+            _unregistered.Remove(added);
             added.Dispose();
             throw;
         }
@@ -93,6 +103,7 @@ public sealed partial class BackendSession
             throw new RequestRefusedException($"no region of 0x{wanted.Size:x} bytes at {wanted.GuestAddress} is there");
 
         await ReplaceMemoryAsync(new GuestMemoryMap(_memory.Regions.Where(region => region != found))).ConfigureAwait(false);
+        _unregistered.Remove(found);
         found.Dispose();
         LogMemory();
     }

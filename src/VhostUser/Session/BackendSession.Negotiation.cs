@@ -87,14 +87,15 @@ public sealed partial class BackendSession
         if (AnyRingStarted && ((features ^ Features) & ~VirtioFeatures.LogAll) != 0)
             throw new RequestRefusedException($"features change from 0x{Features:x} to 0x{features:x} while rings run");
 
-        bool unchanged = _features == features;
-        _features = features;
-        if (!unchanged)
-        {
+        if (_features != features)
             _logger.FeaturesSet(Name, features);
+
+        // Told again even when they are the same: the device may have been reset in between.
+        _features = features;
+        if (!AnyRingStarted)
             _device.SetFeatures(features);
-            MakeIotlb();
-        }
+
+        MakeIotlb();
 
         if ((features & VirtioFeatures.ProtocolFeatures) == 0)
         {

@@ -11,6 +11,7 @@ namespace VhostUser.Session;
 public sealed partial class BackendSession
 {
     private static readonly TimeSpan HangUpInterval = TimeSpan.FromMilliseconds(100);
+    private readonly List<GuestMemoryRegion> _unregistered = [];
     private UserFaults? _postcopy;
 
     private async Task PostcopyAdviseAsync()
@@ -65,13 +66,28 @@ public sealed partial class BackendSession
 
     private async Task SharePostcopyRegionAsync(MemoryRegion region, GuestMemoryRegion added, bool xen)
     {
-        byte[] payload = new byte[MemoryTable.SingleSize(xen)];
-        var writer = new MessageWriter(payload);
-        MemoryTable.WriteSingle(ref writer, WithOurAddress(region, added), xen);
-        await ReplyBytesAsync(payload).ConfigureAwait(false);
+        await ReplyBytesAsync(Single(WithOurAddress(region, added), xen)).ConfigureAwait(false);
+        _unregistered.Add(added);
 
-        await ReceivePostcopyAckAsync().ConfigureAwait(false);
-        RegisterFaults(added);
+        static byte[] Single(MemoryRegion answer, bool xen)
+        {
+            byte[] payload = new byte[MemoryTable.SingleSize(xen)];
+            var writer = new MessageWriter(payload);
+            MemoryTable.WriteSingle(ref writer, answer, xen);
+            return payload;
+        }
+    }
+
+    /// <summary>Regions that are added one by one are confirmed once, after the last, by ADD_MEM_REG with a u64 of 0.</summary>
+    private void RegisterAdded(string name)
+    {
+        if (_message.Fds.Count != 0 || _message.Read<UInt64Payload>(name).Value != 0)
+            throw new ProtocolException(name, "the front-end did not confirm the post-copy addresses");
+
+        foreach (GuestMemoryRegion region in _unregistered)
+            RegisterFaults(region);
+
+        _unregistered.Clear();
     }
 
     private static GuestMemoryRegion Find(GuestMemoryMap map, MemoryRegion region)
@@ -94,9 +110,10 @@ public sealed partial class BackendSession
         if (!region.MappedInAdvance)
             return;
 
+        UserFaults faults = _postcopy ?? throw new ProtocolException("SET_MEM_TABLE", "the front-end left during post-copy");
         try
         {
-            _postcopy!.Register(region.Mapping.Pointer, region.Size);
+            faults.Register(region.Mapping.Pointer, region.Size);
         }
         catch (SystemCallException e)
         {

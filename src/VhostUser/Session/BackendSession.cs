@@ -43,6 +43,7 @@ public sealed partial class BackendSession
         _options = options;
         _logger = logger;
         _vrings = [.. instance.Vrings.Select(static vring => new SessionVring(vring))];
+        _breaksAtReset = Breaks;
     }
 
     private string Name => _instance.Name;

@@ -61,7 +61,9 @@ internal readonly record struct RequestShape(
         Add(FrontendRequest.ResetDevice, 0, needs: ProtocolFeatures.ResetDevice);
         Add(FrontendRequest.VringKick, 8, needs: ProtocolFeatures.InbandNotifications);
         Add(FrontendRequest.GetMaxMemSlots, 0, needs: ProtocolFeatures.ConfigureMemSlots, reply: true);
-        Add(FrontendRequest.AddMemReg, singleMin, singleMax, 1, 1, ProtocolFeatures.ConfigureMemSlots);
+
+        // Eight bytes without a descriptor are the end of a series in post-copy.
+        Add(FrontendRequest.AddMemReg, 8, singleMax, 0, 1, ProtocolFeatures.ConfigureMemSlots);
         Add(FrontendRequest.RemMemReg, singleMin, singleMax, 0, 1, ProtocolFeatures.ConfigureMemSlots);
         Add(FrontendRequest.SetStatus, 8, needs: ProtocolFeatures.Status);
         Add(FrontendRequest.GetStatus, 0, needs: ProtocolFeatures.Status, reply: true);

@@ -198,8 +198,10 @@ public sealed class MigrationTests : IAsyncLifetime
         Assert.Equal(1UL, await _frontend.GetAsync(FrontendRequest.CheckDeviceState));
     }
 
-    [Fact]
-    public async Task Postcopy_FaultsAreServedByTheFrontend()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Postcopy_FaultsAreServedByTheFrontend(bool oneByOne)
     {
         var offered = (ProtocolFeatures)await _frontend.GetAsync(FrontendRequest.GetProtocolFeatures);
         Assert.SkipUnless(offered.HasFlag(ProtocolFeatures.PageFault), "userfaultfd is not permitted here");
@@ -213,17 +215,19 @@ public sealed class MigrationTests : IAsyncLifetime
         // Every page is missing: the file is new, and the front-end has touched nothing.
         using FileDescriptor file = MemFd.Create("incoming", 1 << 20);
         var region = new MemoryRegion(new GuestAddress(0), 1 << 20, new FrontendAddress(0x10000), 0);
-        _frontend.Send(FrontendRequest.SetMemTable, RawFrontend.Table([region]), false, file);
-        MemoryRegion[] theirs;
-        using (VhostUserMessage reply = await _frontend.ReceiveAsync(FrontendRequest.SetMemTable))
+        FrontendRequest request = oneByOne ? FrontendRequest.AddMemReg : FrontendRequest.SetMemTable;
+        _frontend.Send(request, oneByOne ? RawFrontend.Single(region) : RawFrontend.Table([region]), false, file);
+        MemoryRegion theirs;
+        using (VhostUserMessage reply = await _frontend.ReceiveAsync(request))
         {
-            MessageReader reader = reply.Reader("SET_MEM_TABLE");
-            theirs = MemoryTable.Read(ref reader, out _);
+            MessageReader reader = reply.Reader(request.ToString());
+            theirs = oneByOne ? MemoryTable.ReadSingle(ref reader, out _) : Assert.Single(MemoryTable.Read(ref reader, out _));
         }
 
-        ulong mapped = Assert.Single(theirs).UserAddress.Value;
+        ulong mapped = theirs.UserAddress.Value;
         Assert.NotEqual(region.UserAddress.Value, mapped);
-        _frontend.Send(FrontendRequest.SetMemTable, new UInt64Payload(0));
+        Assert.Equal(region with { UserAddress = theirs.UserAddress }, theirs);
+        _frontend.Send(request, new UInt64Payload(0));
         Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringNum, new VringState(0, 16)));
 
         // Another thread of the "guest" reads through the back-end's mapping and blocks until the page has come.
