@@ -128,7 +128,9 @@ public sealed class QemuGuest
         {
             await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] == "active");
             await qmp.ExecuteAsync("migrate-start-postcopy");
-            await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] is "postcopy-active" or "failed" or "completed");
+            JsonObject moved = await qmp.WaitForEventAsync("MIGRATION", deadline, e => (string?)e["data"]!["status"] is "postcopy-active" or "failed" or "completed");
+            if ((string?)moved["data"]!["status"] != "postcopy-active")
+                throw new GuestRunException($"post-copy did not begin: {moved}");
             await qmp.ExecuteAsync("migrate-set-parameters", new JsonObject { ["max-bandwidth"] = 1L << 30 });
         }
 
