@@ -6,7 +6,7 @@ namespace XenMemoryProvider.Ioreq;
 /// <summary>
 /// The operations of a device model on its guest (dm_op), all of them by their names. Any thread may call. What is done
 /// per interrupt or per request returns 0 or a negative errno and allocates nothing; the rest throws. Every one of them
-/// answers ESRCH once the domain is gone.
+/// answers ESRCH once the domain is gone, which it is not to Xen while somebody maps a page of it.
 /// </summary>
 public sealed partial class DeviceModel
 {
