@@ -176,7 +176,7 @@ public sealed class Hypervisor : IDisposable
     {
         if (_disposed) return;
         if (_domains.GetValueOrDefault(domain.Id) == domain) _domains.Remove(domain.Id);
-        domain.Frames.Dispose();
+        domain.Frames.Discard();
     }
 
     private void Changed(Domain domain)

@@ -45,6 +45,9 @@ public sealed unsafe class MappedMemory : SafeHandle
     public static MappedMemory Anonymous(nuint length, int prot = PROT_READ | PROT_WRITE, int flags = MAP_PRIVATE) =>
         Map(-1, 0, length, prot, flags | MAP_ANONYMOUS);
 
+    /// <summary>Takes over a range that the caller mapped whole, by however many calls, and will not unmap itself.</summary>
+    public static MappedMemory Adopt(void* address, nuint length) => new(address, length);
+
     // SAFETY: nobody holds a reference when the runtime calls this, and the range is exactly what mmap gave us.
     protected override bool ReleaseHandle() => munmap((void*)handle, Length) == 0;
 

@@ -7,12 +7,16 @@ using static XenModel.Tests.ModelFixture;
 
 namespace XenModel.Tests;
 
-public sealed class DmOpTests
+public sealed class DmOpInProcessTests() : DmOpTests(overSocket: false);
+
+public sealed class DmOpOverSocketTests() : DmOpTests(overSocket: true);
+
+public abstract class DmOpTests(bool overSocket) : KernelTests(overSocket)
 {
     [Fact]
     public void Servers_AreEight_AndIdsAreReused()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         for (int id = 0; id < 8; id++)
         {
             Assert.Equal(0, model.DmOp(DmOp.Command.CreateIoreqServer, out DmOp.Call call));
@@ -29,9 +33,9 @@ public sealed class DmOpTests
     [Fact]
     public void Server_OfAnotherDomain_IsEperm()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Domain stub = model.Xen.CreateDomain(new DomainOptions { Name = "stub", Type = DomainType.PV, MemoryMiB = 1, Target = model.Domid });
-        using IPrivcmd other = new Drivers.ModelXenKernel(model.Xen, stub).OpenPrivcmd();
+        using IPrivcmd other = model.KernelOf(stub).OpenPrivcmd();
         var create = new DmOp.Call { Op = DmOp.Command.CreateIoreqServer };
         Assert.Equal(0, other.DmOp(model.Domid, ref create));
         Assert.Equal(Errno(XenErrno.EPERM), model.DmOp(DmOp.Command.DestroyIoreqServer));
@@ -42,7 +46,7 @@ public sealed class DmOpTests
     [Fact]
     public void Ranges_ErrorsOfMapAndUnmap()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.DmOp(DmOp.Command.CreateIoreqServer);
         Assert.Equal(Errno(XenErrno.EINVAL), Map(2, 1));
         Assert.Equal(Errno(XenErrno.EINVAL), Map(1, 2, type: 3));
@@ -67,7 +71,7 @@ public sealed class DmOpTests
     [Fact]
     public void Ranges_Are256PerType()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.DmOp(DmOp.Command.CreateIoreqServer);
         for (uint i = 0; i < 256; i++) Assert.Equal(0, Map(i * 2));
         Assert.Equal(Errno(XenErrno.ENOMEM), Map(1000));
@@ -81,7 +85,7 @@ public sealed class DmOpTests
     [Fact]
     public void Resource_QuirksOfItsSizeAndFrames()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.DmOp(DmOp.Command.CreateIoreqServer);
         Assert.Equal(2UL, model.Privcmd.GetResourceSize(model.Domid, MemoryOp.ResourceType.IoreqServer, 0));
         Assert.Equal(0xffffffa1UL, model.Privcmd.GetResourceSize(model.Domid, (MemoryOp.ResourceType)9, 0));
@@ -99,7 +103,7 @@ public sealed class DmOpTests
     [Fact]
     public void ServerInfo_GfnsAndResource_ExcludeEachOther()
     {
-        using var model = new ModelFixture(DomainType.HVM);
+        using var model = New(DomainType.HVM);
         model.DmOp(DmOp.Command.CreateIoreqServer, call => call.Value.CreateIoreqServer.HandleBufioreq = DmOp.BufferedIoreq.Atomic);
         Assert.Equal(0, model.DmOp(DmOp.Command.GetIoreqServerInfo, out DmOp.Call info));
         Assert.Equal((0xfeff0UL, 0xfeff1UL), (info.GetIoreqServerInfo.IoreqGfn, info.GetIoreqServerInfo.BufioreqGfn));
@@ -121,7 +125,7 @@ public sealed class DmOpTests
     [Fact]
     public void ServerInfo_OfPvh_HasNoGfns()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.DmOp(DmOp.Command.CreateIoreqServer);
         Assert.Equal(Errno(XenErrno.ENOMEM), model.DmOp(DmOp.Command.GetIoreqServerInfo));
         Assert.Equal(Errno(XenErrno.EINVAL), model.DmOp(DmOp.Command.GetIoreqServerInfo, call => call.Value.GetIoreqServerInfo.Flags = 2));
@@ -139,7 +143,7 @@ public sealed class DmOpTests
     [InlineData(0xfee00000UL, 0x0000u, XenErrno.ERANGE, -1, -1)]
     public void InjectMsi_ReachesTheAddressedVcpus(ulong address, uint data, XenErrno expected, int first, int second)
     {
-        using var model = new ModelFixture(vcpus: 2);
+        using var model = New(vcpus: 2);
         Assert.Equal(Errno(expected), model.DmOp(DmOp.Command.InjectMsi, call => call.Value.InjectMsi = new DmOp.InjectMsi { Addr = address, Data = data }));
         Assert.Equal(first <= 0 ? -1 : first, model.Guest.Vcpus[0].Apic.TryTake(out byte vector) ? vector : -1);
         Assert.Equal(second <= 0 ? -1 : second, model.Guest.Vcpus[1].Apic.TryTake(out vector) ? vector : -1);
@@ -148,7 +152,7 @@ public sealed class DmOpTests
     [Fact]
     public void InjectEvent_IsOneAtATime()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Assert.Equal(Errno(XenErrno.EINVAL), Inject(7));
         Assert.Equal(0, Inject(0));
         Assert.Equal(Errno(XenErrno.EBUSY), Inject(0));
@@ -162,7 +166,7 @@ public sealed class DmOpTests
     [Fact]
     public void Intx_DrivesSharedLines_WithEoi()
     {
-        using var model = new ModelFixture(DomainType.HVM);
+        using var model = New(DomainType.HVM);
         int gsi = InterruptLines.GsiOf(4, 0);
         Assert.Equal(32, gsi);
         model.Guest.Interrupts.Redirect(gsi, new InterruptLines.Redirection(0x51, 0, Level: true, Masked: false));
@@ -188,7 +192,7 @@ public sealed class DmOpTests
     [Fact]
     public void IsaEdge_NeedsAPulse()
     {
-        using var model = new ModelFixture(DomainType.HVM);
+        using var model = New(DomainType.HVM);
         model.Guest.Interrupts.Redirect(5, new InterruptLines.Redirection(0x35, 0, Level: false, Masked: false));
         Level(1);
         Assert.True(model.Vcpu.Apic.TryTake(out _));
@@ -205,7 +209,7 @@ public sealed class DmOpTests
     [Fact]
     public void Arm_HasItsOwnOperations()
     {
-        using var model = new ModelFixture(options: new HypervisorOptions { Architecture = Architecture.Arm });
+        using var model = New(options: new HypervisorOptions { Architecture = Architecture.Arm });
         Assert.Equal(0, model.DmOp(DmOp.Command.SetIrqLevel, call => call.Value.SetIrqLevel = new DmOp.SetIrqLevel { Irq = 33, Level = 1 }));
         Assert.True(model.Guest.Interrupts.SpiLevel(33));
         Assert.Equal(Errno(XenErrno.EINVAL), model.DmOp(DmOp.Command.SetIrqLevel, call => call.Value.SetIrqLevel.Irq = 31));
@@ -218,7 +222,7 @@ public sealed class DmOpTests
     [Fact]
     public void Call_WrongForms_AnswerInXensOrder()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Domain pv = model.Xen.CreateDomain(new DomainOptions { Name = "pv", Type = DomainType.PV, MemoryMiB = 1 });
         Assert.Equal(Errno(XenErrno.EOPNOTSUPP), model.DmOp(DmOp.Command.SetIrqLevel));
         Assert.Equal(Errno(XenErrno.EOPNOTSUPP), model.DmOp(0));
@@ -235,7 +239,7 @@ public sealed class DmOpTests
     [Fact]
     public void SetMemType_MakesPagesReadOnly_AndForwardsWrites()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Assert.Equal(0, Type(3, 1, HvmOp.MemType.RamRo));
         model.Vcpu.Io.MmioWrite(3 << 12, 4, 5);
         Assert.Equal(0u, model.Guest.Memory.Read<uint>(3 << 12));

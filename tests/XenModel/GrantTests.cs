@@ -6,7 +6,11 @@ using static XenModel.Tests.ModelFixture;
 
 namespace XenModel.Tests;
 
-public sealed unsafe class GrantTests
+public sealed class GrantInProcessTests() : GrantTests(overSocket: false);
+
+public sealed class GrantOverSocketTests() : GrantTests(overSocket: true);
+
+public abstract unsafe class GrantTests(bool overSocket) : KernelTests(overSocket)
 {
     private const GrantFlags Marks = GrantFlags.Reading | GrantFlags.Writing;
 
@@ -15,7 +19,7 @@ public sealed unsafe class GrantTests
     [InlineData(2)]
     public void Map_MarksTheEntry_AndUnmapClears(int version)
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         SetVersion(model, version);
         uint reference = Grant(model, 5);
@@ -37,7 +41,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Map_IsAllOrNothing()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         uint good = Grant(model, 5), readOnly = Grant(model, 6, readOnly: true);
         Assert.Equal(Errno(XenErrno.EINVAL), gntdev.Map([new(model.Domid, good), new(model.Domid, readOnly)], writable: true, out _));
@@ -53,7 +57,7 @@ public sealed unsafe class GrantTests
     [InlineData(2)]
     public void Revoke_WhileMapped_Waits(int version)
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         SetVersion(model, version);
         uint reference = Grant(model, 5);
@@ -71,7 +75,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Map_EntryRewrittenWhileMapped_KeepsTheOldPage()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         uint reference = Grant(model, 5);
         gntdev.Map([new(model.Domid, reference)], writable: true, out GrantMapping first);
@@ -87,7 +91,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Map_StatusByCause()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Domain other = model.Xen.CreateDomain(new DomainOptions { Name = "other", MemoryMiB = 1 });
         uint good = Grant(model, 5), readOnly = Grant(model, 6, readOnly: true), hole = Grant(model, 0x30000), elsewhere = Grant(model, 7, grantee: other.Id);
         uint paged = Grant(model, 8);
@@ -116,7 +120,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Unmap_ByHandle_OnceAndOnlyAtItsAddress()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         uint reference = Grant(model, 5);
         var map = new GrantTableOp.MapGrantRef { Dom = model.Domid, Ref = reference, Flags = GrantTableOp.MapDevice };
         Assert.Equal(0, model.Privcmd.GrantTableOp(GrantTableOp.Command.MapGrantRef, new Span<GrantTableOp.MapGrantRef>(ref map)));
@@ -136,7 +140,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Guest_MapsAGrantIntoItsPhysmap()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntalloc gntalloc = model.Kernel.OpenGntalloc();
         uint[] references = new uint[1];
         using XenMapping page = gntalloc.Allocate(model.Domid, writable: true, references);
@@ -179,10 +183,10 @@ public sealed unsafe class GrantTests
     [Fact]
     public void DomainWithMappings_Dies_GrantsAreFree()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Domain backend = model.Xen.CreateDomain(new DomainOptions { Name = "backend", Type = DomainType.PV, MemoryMiB = 1 });
         uint reference = Grant(model, 5, grantee: backend.Id);
-        IGntdev gntdev = new Drivers.ModelXenKernel(model.Xen, backend).OpenGntdev();
+        IGntdev gntdev = model.KernelOf(backend).OpenGntdev();
         Assert.Equal(0, gntdev.Map([new(model.Domid, reference)], writable: true, out _));
         model.Xen.DestroyDomain(backend.Id);
         Assert.Equal(GrantFlags.Invalid, Used(model, reference));
@@ -193,7 +197,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Granter_Dies_MappingStaysReadable()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         uint reference = Grant(model, 5);
         model.Guest.Memory.Write(5 << 12, 77UL);
@@ -210,7 +214,7 @@ public sealed unsafe class GrantTests
     [InlineData(2)]
     public void Copy_BetweenGrantAndLocal(int version)
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         SetVersion(model, version);
         uint reference = Grant(model, 5), readOnly = Grant(model, 6, readOnly: true);
@@ -244,7 +248,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Copy_SubPageAndTransitive()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         Domain owner = model.Xen.CreateDomain(new DomainOptions { Name = "owner", MemoryMiB = 1, Paused = false });
         SetVersion(model, 2);
@@ -289,7 +293,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void CopyHypercall_StatusByCause()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         uint reference = Grant(model, 5);
         using IGntalloc gntalloc = model.Kernel.OpenGntalloc();
         uint[] own = new uint[1];
@@ -317,7 +321,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Table_SetupQueryAndVersions()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         var query = new GrantTableOp.QuerySize { Dom = model.Domid };
         Assert.Equal(0, model.Privcmd.GrantTableOp(GrantTableOp.Command.QuerySize, new Span<GrantTableOp.QuerySize>(ref query)));
         Assert.Equal((1u, 64u, GrantStatus.Okay), (query.NrFrames, query.MaxNrFrames, query.Status));
@@ -357,7 +361,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Swap_ExchangesUnusedEntries()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         uint a = Grant(model, 5), b = Grant(model, 6);
         Assert.Equal(GrantStatus.Okay, Swap(a, b));
         Assert.Equal(6u, model.Guest.Grants.EntryV1(a)->Frame);
@@ -376,7 +380,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Transfer_GivesAPagesBytes()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         ulong mfn;
         lock (model.Xen.Gate)
         {
@@ -399,7 +403,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void UnmapNotify_ClearsTheByteThenSignals()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         uint reference = Grant(model, 5);
         model.Guest.Memory.Write((5 << 12) + 10, (byte)1);
@@ -418,7 +422,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void Gntalloc_LimitAndDeferredRelease()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntalloc gntalloc = model.Kernel.OpenGntalloc();
         Assert.Equal(28, Assert.Throws<XenException>(() => gntalloc.Allocate(model.Domid, true, new uint[1025])).Errno);
         int before = model.Xen.Dom0.RamPages;
@@ -429,7 +433,7 @@ public sealed unsafe class GrantTests
     [Fact]
     public void HostileEntries_NeverHurt()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using IGntdev gntdev = model.Kernel.OpenGntdev();
         var random = new Random(5);
         for (int version = 1; version <= 2; version++)

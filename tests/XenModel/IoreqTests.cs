@@ -7,12 +7,16 @@ using IoreqSlot = XenMemoryProvider.Abi.Ioreq;
 
 namespace XenModel.Tests;
 
-public sealed class IoreqTests
+public sealed class IoreqInProcessTests() : IoreqTests(overSocket: false);
+
+public sealed class IoreqOverSocketTests() : IoreqTests(overSocket: true);
+
+public abstract class IoreqTests(bool overSocket) : KernelTests(overSocket)
 {
     [Fact]
     public void PortRead_IsAnsweredByTheDeviceModel()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => request.Addr * 3);
         Assert.Equal(0, dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x107));
         dm.Start();
@@ -29,7 +33,7 @@ public sealed class IoreqTests
     [Fact]
     public void Mmio_OnlyOutsideRam()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0x1122334455667788);
         dm.Claim(DmOp.IoRangeType.Memory, 0, ulong.MaxValue);
         dm.Start();
@@ -43,7 +47,7 @@ public sealed class IoreqTests
     [Fact]
     public void Config_IsLatchedAndTurnedIntoItsType()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => request.Addr >> 32);
         dm.Claim(DmOp.IoRangeType.Pci, DmOp.PciSbdf(0, 0, 3, 0), DmOp.PciSbdf(0, 0, 3, 0));
         dm.Start();
@@ -56,7 +60,7 @@ public sealed class IoreqTests
     [Fact]
     public void ConfigDisabled_IsAPortAccess()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 5);
         dm.Claim(DmOp.IoRangeType.Port, 0xcf8, 0xcff);
         dm.Start();
@@ -68,7 +72,7 @@ public sealed class IoreqTests
     [Fact]
     public void HigherServer_WinsAnOverlap()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var first = new TestDeviceModel(model.Kernel, model.Domid, request => 1);
         using var second = new TestDeviceModel(model.Kernel, model.Domid, request => 2);
         first.Claim(DmOp.IoRangeType.Port, 0x100, 0x1ff);
@@ -85,7 +89,7 @@ public sealed class IoreqTests
     [Fact]
     public void Reps_AreCutAtPages()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
         dm.Claim(DmOp.IoRangeType.Memory, 0xfe000000, 0xfe00ffff);
         dm.Claim(DmOp.IoRangeType.Port, 0x1f0, 0x1f7);
@@ -107,7 +111,7 @@ public sealed class IoreqTests
     [Fact]
     public void RepIn_FromNobody_WritesOnes()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.Vcpu.Io.PortCopy(0x300, 0x2000, 2, 4, read: true);
         Assert.Equal(ulong.MaxValue, model.Guest.Memory.Read<ulong>(0x2000));
         Assert.Equal(0UL, model.Guest.Memory.Read<ulong>(0x2008));
@@ -118,7 +122,7 @@ public sealed class IoreqTests
     [InlineData(IoreqState.InProcess, (IoreqState)7)]
     public async Task StateThatGoesBack_CrashesTheDomain(IoreqState first, IoreqState second)
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
         dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x100);
         dm.Enable();
@@ -139,7 +143,7 @@ public sealed class IoreqTests
     [Fact]
     public void PageInAWrongState_CrashesForPorts_FaultsForMemory()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
         dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x100);
         dm.Claim(DmOp.IoRangeType.Memory, 0xfe000000, 0xfe000fff);
@@ -155,7 +159,7 @@ public sealed class IoreqTests
     [Fact]
     public void EnabledBeforeThePageExists_HasNoPorts()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         var create = new DmOp.Call { Op = DmOp.Command.CreateIoreqServer };
         Assert.Equal(0, model.Privcmd.DmOp(model.Domid, ref create));
         var enable = new DmOp.Call { Op = DmOp.Command.SetIoreqServerState };
@@ -168,7 +172,7 @@ public sealed class IoreqTests
     [Fact]
     public async Task DestroyedServer_AnswersOnes()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
         dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x100);
         dm.Enable();
@@ -181,7 +185,7 @@ public sealed class IoreqTests
     [Fact]
     public async Task DomainDestroyed_MidRequest_Unwinds()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
         dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x100);
         dm.Enable();
@@ -195,7 +199,7 @@ public sealed class IoreqTests
     [Fact]
     public void Balloon_TellsEveryServer()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var first = new TestDeviceModel(model.Kernel, model.Domid, request => 0).Start();
         using var second = new TestDeviceModel(model.Kernel, model.Domid, request => 0).Start();
         Assert.Equal(1, model.Balloon(9));
@@ -212,7 +216,7 @@ public sealed class IoreqTests
     [Fact]
     public void TwoVcpus_HaveTheirOwnSlotsAndPorts()
     {
-        using var model = new ModelFixture(vcpus: 4);
+        using var model = New(vcpus: 4);
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => request.Addr);
         dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x1ff);
         dm.Start(vcpus: 4);
@@ -226,7 +230,7 @@ public sealed class IoreqTests
     [Fact]
     public void TimeOffset_GoesThroughTheRing_InTwoSlots()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0, buffered: true);
         dm.Enable();
         model.Vcpu.Io.SendTimeOffset(0x1_0000_0002);
@@ -239,7 +243,7 @@ public sealed class IoreqTests
     [Fact]
     public void BufferedRing_Full_FallsBackAndRebases()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0, buffered: true);
         const ulong video = 0xa0000;
         dm.Claim(DmOp.IoRangeType.Memory, video, video + 0x1ffff);

@@ -6,12 +6,16 @@ using static XenModel.Tests.ModelFixture;
 
 namespace XenModel.Tests;
 
-public sealed unsafe class MemoryTests
+public sealed class MemoryInProcessTests() : MemoryTests(overSocket: false);
+
+public sealed class MemoryOverSocketTests() : MemoryTests(overSocket: true);
+
+public abstract unsafe class MemoryTests(bool overSocket) : KernelTests(overSocket)
 {
     [Fact]
     public void MapForeign_ScatteredFrames_ShowsTheGuestsBytes()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         ulong[] gfns = [7, 8, 9, 3, 100, 2];
         foreach (ulong gfn in gfns) model.Guest.Memory.Write(gfn << 12, gfn);
         using XenMapping mapping = model.Map(gfns);
@@ -23,14 +27,14 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void MapForeign_Holes_FailAlone()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Assert.Equal([0, -22, 0, -22, -22], model.MapErrors(model.Domid, 1, 5000, 2, 0xf0000, ulong.MaxValue));
     }
 
     [Fact]
     public void MapForeign_OfNobodyOrSelf_IsEsrch()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Assert.Equal([-3], model.MapErrors(77, 1));
         Assert.Equal([-3], model.MapErrors(0, 1));
         Assert.Equal([-3], model.MapErrors(Domid.Invalid, 1));
@@ -39,7 +43,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void MapForeign_Restricted_IsEperm()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.Privcmd.Restrict(model.Domid);
         model.Privcmd.Restrict(model.Domid);
         Assert.Equal(22, Assert.Throws<XenException>(() => model.Privcmd.Restrict(5)).Errno);
@@ -51,9 +55,9 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void MapForeign_FromADomainWithoutRights_IsEperm()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Domain other = model.Xen.CreateDomain(new DomainOptions { Name = "other", Type = DomainType.PV, MemoryMiB = 1 });
-        using IPrivcmd privcmd = new Drivers.ModelXenKernel(model.Xen, other).OpenPrivcmd();
+        using IPrivcmd privcmd = model.KernelOf(other).OpenPrivcmd();
         int[] errors = new int[1];
         privcmd.MapForeign(model.Domid, [1], 3, errors, TimeSpan.Zero).Dispose();
         Assert.Equal(-1, errors[0]);
@@ -62,9 +66,9 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void MapForeign_FromAStubDomain_Works()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Domain stub = model.Xen.CreateDomain(new DomainOptions { Name = "stub", Type = DomainType.PV, MemoryMiB = 1, Target = model.Domid });
-        using IPrivcmd privcmd = new Drivers.ModelXenKernel(model.Xen, stub).OpenPrivcmd();
+        using IPrivcmd privcmd = model.KernelOf(stub).OpenPrivcmd();
         int[] errors = new int[1];
         privcmd.MapForeign(model.Domid, [1], 3, errors, TimeSpan.Zero).Dispose();
         Assert.Equal(0, errors[0]);
@@ -73,7 +77,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void PagedOut_ComesBackAfterRetries_WithItsBytes()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.Guest.Memory.Write(5 << 12, 0xabcdUL);
         int before = model.Guest.RamPages;
         Assert.Equal(1, model.Xen.Faults.PageOut(model.Domid, 5, 1, requestsUntilBack: 3));
@@ -88,7 +92,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void PageOut_OfAMappedPage_IsRefused()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using XenMapping mapping = model.Map(5);
         Assert.Equal(0, model.Xen.Faults.PageOut(model.Domid, 5, 1));
     }
@@ -96,7 +100,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void Balloon_UnderAMapping_LeavesTheOldPageStale()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.Guest.Memory.Write(9 << 12, 1234UL);
         XenMapping stale = model.Map(9);
         int before = model.Guest.RamPages;
@@ -114,7 +118,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void Populate_BeyondTheLimit_StopsThere()
     {
-        using var model = new ModelFixture(memoryMiB: 1);
+        using var model = New(memoryMiB: 1);
         ulong[] gfns = [.. Enumerable.Range(0x10000, 400).Select(gfn => (ulong)gfn)];
         Assert.Equal(256 - 8, model.Populate(gfns));
         Assert.Equal(0, model.Populate(0x20000));
@@ -123,14 +127,14 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void Balloon_OfAHole_StopsThere()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         Assert.Equal(2, model.Balloon(1, 2, 0x30000, 3));
     }
 
     [Fact]
     public void FailPage_FailsTheNthOnce()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         model.Xen.Faults.FailPage(model.Domid, nth: 2, error: 12);
         Assert.Equal([0, 0, -12, 0], model.MapErrors(model.Domid, 1, 2, 3, 4));
         Assert.Equal([0, 0, 0, 0], model.MapErrors(model.Domid, 1, 2, 3, 4));
@@ -139,7 +143,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void Hypercall_HandleOutsideTheBuffer_IsEfault()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using HypercallBuffer buffer = model.Privcmd.AllocateBuffer(64);
         foreach (ulong handle in new[] { 0UL, buffer.Address + 4096, buffer.Address - 8, ulong.MaxValue, ulong.MaxValue - 15 })
         {
@@ -151,7 +155,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void Hypercall_Unknown_IsEnosys()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         using HypercallBuffer buffer = model.Privcmd.AllocateBuffer(64);
         Assert.Equal(Errno(XenErrno.ENOSYS), model.Privcmd.Hypercall(new Privcmd.Hypercall { Op = 63 }, buffer));
     }
@@ -159,7 +163,7 @@ public sealed unsafe class MemoryTests
     [Fact]
     public void AddToPhysmap_SharedInfo_AppearsInTheGuest()
     {
-        using var model = new ModelFixture();
+        using var model = New();
         var add = new MemoryOp.AddToPhysmap { Domid = Domid.Self, Space = MemoryOp.MapSpace.SharedInfo, Gpfn = 0x40000 };
         Assert.Equal(0, model.Vcpu.Hypercall(Hypercall.MemoryOp, (uint)MemoryOp.Command.AddToPhysmap, ref add));
         Assert.True(model.Guest.Memory.TryWrite(0x40000UL << 12, new byte[] { 1 }));

@@ -1,8 +1,10 @@
 using System.Runtime.CompilerServices;
 using XenMemoryProvider.Abi;
 using XenMemoryProvider.Kernel;
+using XenMemoryProvider.Kernel.Sockets;
 using XenModel.Domains;
 using XenModel.Drivers;
+using XenModel.Server;
 using Xunit;
 
 namespace XenModel.Tests;
@@ -12,11 +14,20 @@ internal sealed class ModelFixture : IDisposable
 {
     public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
-    public ModelFixture(DomainType type = DomainType.PVH, int vcpus = 1, HypervisorOptions? options = null, int memoryMiB = 4)
+    private readonly string? _path;
+    private readonly ModelServer? _server;
+
+    public ModelFixture(DomainType type = DomainType.PVH, int vcpus = 1, HypervisorOptions? options = null, int memoryMiB = 4, bool overSocket = false)
     {
         Xen = new Hypervisor(options);
         Guest = Xen.CreateDomain(new DomainOptions { Name = "guest", Type = type, MemoryMiB = memoryMiB, Vcpus = vcpus, Paused = false });
-        Kernel = new ModelXenKernel(Xen);
+        if (overSocket)
+        {
+            _path = Path.Combine(Path.GetTempPath(), $"xenmodel-{Guid.NewGuid():n}");
+            _server = new ModelServer(Xen, _path);
+        }
+
+        Kernel = KernelOf(Xen.Dom0);
         Privcmd = Kernel.OpenPrivcmd();
         Evtchn = Kernel.OpenEvtchn();
     }
@@ -29,11 +40,16 @@ internal sealed class ModelFixture : IDisposable
 
     public Vcpu Vcpu => Guest.Vcpus[0];
 
-    public ModelXenKernel Kernel { get; }
+    public IXenKernel Kernel { get; }
 
     public IPrivcmd Privcmd { get; }
 
     public IEvtchn Evtchn { get; }
+
+    /// <summary>The devices of a Linux in a domain.</summary>
+    public IXenKernel KernelOf(Domain domain) => _path is null ? new ModelXenKernel(Xen, domain) : new SocketXenKernel(_path, domain.Id);
+
+    public static void Eventually(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, Deadline), "the deadline passed");
 
     public static int Errno(XenErrno error) => -(int)error;
 
@@ -73,6 +89,7 @@ internal sealed class ModelFixture : IDisposable
     {
         Evtchn.Dispose();
         Privcmd.Dispose();
+        _server?.Dispose();
         Xen.Dispose();
     }
 

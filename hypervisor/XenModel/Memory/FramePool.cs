@@ -123,6 +123,14 @@ internal sealed unsafe class FramePool : IDisposable
 
     public ulong Mfn(uint frame) => FirstMfn + frame;
 
+    /// <summary>Gives the memory back even while somebody still has the file open. For when nobody maps any of it.</summary>
+    public void Discard()
+    {
+        using (FileDescriptor.Borrowed fd = File.Borrow())
+            _ = fallocate(fd.Value, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (long)Capacity * PageSize);
+        Dispose();
+    }
+
     public void Dispose()
     {
         _memory.Dispose();

@@ -8,4 +8,7 @@ public enum WireDevice : uint
     Gntalloc = 3,
     Evtchn = 4,
     Xenstore = 5,
+
+    /// <summary>Not a device: commands to the server itself.</summary>
+    Control = 6,
 }

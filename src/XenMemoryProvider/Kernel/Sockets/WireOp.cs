@@ -23,4 +23,7 @@ public enum WireOp : uint
     BindUnbound = 65,
     BindVirq = 66,
     Unbind = 67,
+
+    /// <summary>Control only: a line of text in, lines of text out.</summary>
+    Command = 96,
 }
