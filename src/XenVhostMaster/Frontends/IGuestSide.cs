@@ -1,0 +1,24 @@
+using VhostUser.Session;
+
+namespace XenVhostMaster.Frontends;
+
+/// <summary>What a device's connection needs of its guest.</summary>
+internal interface IGuestSide
+{
+    /// <summary>Runs something on the guest's I/O thread, later.</summary>
+    void Post(Action action);
+
+    /// <summary>The guest's memory as regions for one back-end; the caller disposes their descriptors.</summary>
+    /// <param name="grants">Grant references instead of guest frames.</param>
+    IReadOnlyList<FrontendRegion> MakeRegions(bool grants);
+
+    /// <summary>Reads guest memory, a few bytes within one page.</summary>
+    /// <param name="address">Guest address, or with bit 63 a grant.</param>
+    /// <exception cref="IOException">There is nothing.</exception>
+    ushort ReadUInt16(ulong address);
+
+    /// <summary>Waits on the I/O thread for an eventfd, and calls the handler there.</summary>
+    void Watch(VhostXen.Linux.EventFd fd, Action handler);
+
+    void Unwatch(VhostXen.Linux.EventFd fd);
+}
