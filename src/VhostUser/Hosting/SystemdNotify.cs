@@ -4,8 +4,9 @@ using System.Text;
 namespace VhostUser.Hosting;
 
 /// <summary>sd_notify(3): one datagram to the socket that systemd names in NOTIFY_SOCKET.</summary>
-internal static class SystemdNotify
+public static class SystemdNotify
 {
+    /// <param name="state">Assignments, such as READY=1.</param>
     public static void Send(string state)
     {
         string? path = Environment.GetEnvironmentVariable("NOTIFY_SOCKET");

@@ -9,7 +9,7 @@ namespace XenVhostMaster.Domains;
 /// Brings a virtual CPU's request to the register it is for, repetitions and values in guest memory included. Nothing here
 /// throws and nothing allocates but the mapping of guest memory for an access that has its values there.
 /// </summary>
-internal sealed class IoreqDispatcher(PciBus bus, GuestMemory memory) : IIoreqHandler
+internal sealed class IoreqDispatcher(PciBus bus, GuestMemory memory, IoreqCounters counters) : IIoreqHandler
 {
     public const ushort ConfigAddress = 0xcf8;
     public const ushort ConfigData = 0xcfc;
@@ -17,10 +17,10 @@ internal sealed class IoreqDispatcher(PciBus bus, GuestMemory memory) : IIoreqHa
     private readonly List<(ulong Base, VirtioMmioDevice Device)> _mmio = [];
     private uint _configAddress;
 
-    public IoreqCounters Counters { get; } = new();
+    public IoreqCounters Counters { get; } = counters;
 
-    /// <summary>Called when the guest gave memory back.</summary>
-    public Action? Invalidated { get; set; }
+    /// <summary>Called with the virtual CPU that gave memory back; false leaves its request open.</summary>
+    public Func<int, bool>? Invalidated { get; set; }
 
     public void Add(ulong start, VirtioMmioDevice device) => _mmio.Add((start, device));
 
@@ -33,8 +33,7 @@ internal sealed class IoreqDispatcher(PciBus bus, GuestMemory memory) : IIoreqHa
         {
             case IoreqType.Invalidate:
                 Counters.Invalidates++;
-                Invalidated?.Invoke();
-                break;
+                return Invalidated?.Invoke(request.Vcpu) ?? true;
             case IoreqType.Pio or IoreqType.Copy or IoreqType.PciConfig:
                 Count(request);
                 value = Access(request);

@@ -7,13 +7,11 @@ namespace XenVhostMaster.Frontends;
 /// <content>Orders: set by the I/O thread, taken by the task, each kind at most once under way.</content>
 internal sealed partial class BackendLink
 {
-    private static readonly TimeSpan MemorySettles = TimeSpan.FromMilliseconds(200);
-
     private readonly ConcurrentQueue<(int Queue, bool Start)> _queueOrders = new();
+    private readonly ConcurrentQueue<TaskCompletionSource> _remapWaiters = new();
     private int _orders;
     private bool _wantsToRun;
     private bool _memoryIsStale = true;
-    private bool _remapScheduled;
 
     [Flags]
     private enum Orders
@@ -24,7 +22,6 @@ internal sealed partial class BackendLink
         WriteConfig = 8,
         ReadConfig = 16,
         Memory = 32,
-        Remap = 64,
     }
 
     void IDeviceControl.Kick(int queue)
@@ -51,8 +48,14 @@ internal sealed partial class BackendLink
 
     void IDeviceControl.ConfigWritten() => Order(Orders.WriteConfig);
 
-    /// <summary>The guest gave pages back: the back-end's mappings of them are of the past.</summary>
-    public void MemoryChanged() => Order(Orders.Memory);
+    /// <summary>The guest gave pages back: the back-end's mappings of them are of the past. Done when it has others, or none.</summary>
+    public Task MemoryChangedAsync()
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _remapWaiters.Enqueue(done);
+        Order(Orders.Memory);
+        return done.Task;
+    }
 
     private void Order(Orders order)
     {
@@ -96,6 +99,9 @@ internal sealed partial class BackendLink
 
         if (connecting is not null)
             await DiscardAsync(connecting).ConfigureAwait(false);
+
+        while (_remapWaiters.TryDequeue(out TaskCompletionSource? waiter))
+            waiter.SetResult();
     }
 
     private async Task CarryOutAsync(Orders orders, CancellationToken cancellation)
@@ -117,9 +123,6 @@ internal sealed partial class BackendLink
             await GuardAsync("GET_CONFIG", session => PublishConfigAsync(session, cancellation), harmless: true).ConfigureAwait(false);
 
         if ((orders & Orders.Memory) != 0)
-            ScheduleRemap(cancellation);
-
-        if ((orders & Orders.Remap) != 0)
             await RemapAsync(cancellation).ConfigureAwait(false);
 
         if ((orders & Orders.Reset) != 0)

@@ -211,24 +211,16 @@ internal sealed partial class BackendLink
         _guest.Post(() => model.SetConfig(config));
     }
 
-    /// <summary>Maps the guest's memory anew, soon. A ballooning guest changes it page by page: let it come to an end first.</summary>
-    private void ScheduleRemap(CancellationToken cancellation)
-    {
-        _memoryIsStale = true;
-        if (_remapScheduled || Options.Grants)
-            return;
-
-        _remapScheduled = true;
-        _ = Task.Delay(MemorySettles, cancellation).ContinueWith(
-            _ => Order(Orders.Remap), CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
-    }
-
+    /// <summary>Maps the guest's memory anew, and tells who waits for that.</summary>
     private async Task RemapAsync(CancellationToken cancellation)
     {
-        _remapScheduled = false;
-
-        // Where nothing runs the next start does it.
-        if (_running.Count != 0 && _memoryIsStale)
+        // Those who come during the mapping wait for the next one: theirs may be a page that this one still saw.
+        int waiting = _remapWaiters.Count;
+        _memoryIsStale = true;
+        if (_running.Count != 0 && !Options.Grants)
             await GuardAsync("SET_MEM_TABLE", session => SetMemoryAsync(session, cancellation)).ConfigureAwait(false);
+
+        while (waiting-- > 0 && _remapWaiters.TryDequeue(out TaskCompletionSource? waiter))
+            waiter.SetResult();
     }
 }

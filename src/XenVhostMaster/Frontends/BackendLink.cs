@@ -110,21 +110,33 @@ internal sealed partial class BackendLink : IDeviceControl, IBackendRequestHandl
             _errors[queue].Signal();
     }
 
-    /// <summary>Stops the rings and hangs up.</summary>
-    public async ValueTask DisposeAsync()
+    /// <summary>Ends the task, stops the rings and hangs up. Nothing of the back-end's touches the guest afterwards.</summary>
+    public async Task StopAsync()
     {
+        if (_stop.IsCancellationRequested)
+            return;
+
         await _stop.CancelAsync().ConfigureAwait(false);
         await _loop.ConfigureAwait(false);
         if (_session is { } session)
         {
+            _session = null;
             await StopAllAsync(session).ConfigureAwait(false);
             await session.DisposeAsync().ConfigureAwait(false);
-            _session = null;
         }
+    }
 
+    /// <summary>The I/O thread takes no more calls. On that thread.</summary>
+    public void Unwatch()
+    {
         foreach (EventFd fd in (IEnumerable<EventFd>)[.. _calls, .. _errors])
             _guest.Unwatch(fd);
+    }
 
+    /// <summary>After <see cref="Unwatch"/>.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
         foreach (EventFd fd in (IEnumerable<EventFd>)[.. _kicks, .. _calls, .. _errors])
             fd.Dispose();
 

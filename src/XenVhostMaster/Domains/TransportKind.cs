@@ -1,0 +1,7 @@
+namespace XenVhostMaster.Domains;
+
+internal enum TransportKind
+{
+    Pci,
+    Mmio,
+}
