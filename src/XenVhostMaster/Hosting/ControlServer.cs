@@ -40,7 +40,9 @@ internal sealed class ControlServer : IAsyncDisposable
 
             File.Delete(path);
             listener.Bind(new UnixDomainSocketEndPoint(path));
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            if (!OperatingSystem.IsWindows())
+                File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+
             listener.Listen(8);
             return new ControlServer(path, guests, listener, logger);
         }
