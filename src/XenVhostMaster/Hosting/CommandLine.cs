@@ -50,6 +50,10 @@ internal sealed class CommandLine
         _ctl.Arguments.Add(_controlCommand);
         _root.Subcommands.Add(_run);
         _root.Subcommands.Add(_ctl);
+
+        // A command without an action demands a subcommand.
+        foreach (Command command in (ReadOnlySpan<Command>)[_root, _run, _ctl])
+            command.SetAction(static _ => 0);
     }
 
     /// <summary>Parses and checks.</summary>
@@ -71,7 +75,7 @@ internal sealed class CommandLine
             throw new OptionsException(result.Errors[0].Message.Split('\n')[0].TrimEnd('.'));
 
         // Only --version has an action of its own.
-        if (result.Action is not null)
+        if (result.Action != result.CommandResult.Command.Action)
         {
             result.Invoke(new InvocationConfiguration { Output = output });
             return null;

@@ -2,7 +2,7 @@
 
 start_backend() { # NAME OPTION...: vhostxen-blk on /run/NAME.sock
     local name=$1; shift
-    /payload/blk/vhostxen-blk --socket-path="/run/$name.sock" --xen=devices "$@" 2>> "/results/blk-$name.log" &
+    /payload/blk/vhostxen-blk --socket-path="/run/$name.sock" --xen=devices "$@" >> "/results/blk-$name.log" 2>&1 < /dev/null &
     echo $! > "/run/$name.pid"
 }
 master_says() { file_matches /results/master.log "$1"; }
@@ -20,9 +20,9 @@ GUEST_INITRD=/tmp/initrd
 check create create_pvh_guest disks 512 2 "lab.run=/lab/guest.sh" paused
 started=$(now_cs)
 /payload/master/xen-vhost-master --domain=disks --log-level=Debug --control=/run/master.control \
-    --device=block,socket=/run/one.sock --device=block,socket=/run/two.sock 2>> /results/master.log &
+    --device=block,socket=/run/one.sock --device=block,socket=/run/two.sock >> /results/master.log 2>&1 < /dev/null &
 master=$!
-check attach wait_until 120 master_says ": attached,"
+check attach wait_until 120 master_says ": attached," || tail -n 5 /results/master.log
 step "attached after $(($(now_cs) - started)) cs"
 
 step "the guest runs"
@@ -36,3 +36,5 @@ check end wait_for_guest_end disks 60
 guest_results disks guest
 kill "$master"
 check master-stops wait_until 30 master_says ": detached after"
+kill "$(< /run/one.pid)" "$(< /run/two.pid)"
+wait
