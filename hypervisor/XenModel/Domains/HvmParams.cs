@@ -75,7 +75,7 @@ internal sealed class HvmParams
             or HvmParam.VmGenerationIdAddr or HvmParam.StoreEvtchn or HvmParam.ConsoleEvtchn or HvmParam.X87FipWidth => Access.Guest,
         HvmParam.StorePfn or HvmParam.ConsolePfn or HvmParam.Altp2m => writing ? Access.Toolstack : Access.Guest,
         HvmParam.IoreqPfn or HvmParam.BufioreqPfn or HvmParam.Viridian or HvmParam.TimerMode or HvmParam.HpetEnabled
-            or HvmParam.IdentPt or HvmParam.AcpiSState or HvmParam.VptAlign or HvmParam.NestedHvm or HvmParam.PaeEnabled
+            or HvmParam.IdentPt or HvmParam.AcpiSState or HvmParam.VptAlign or HvmParam.PaeEnabled
             or HvmParam.PagingRingPfn or HvmParam.MonitorRingPfn or HvmParam.SharingRingPfn or HvmParam.TripleFaultReason
             or HvmParam.IoreqServerPfn or HvmParam.NrIoreqServerPages or HvmParam.McaCap => Access.Toolstack,
         _ => Access.Nobody,

@@ -57,7 +57,9 @@ internal static partial class DmOps
                 return -(int)XenErrno.EINVAL;
         }
 
-        for (ulong gfn = argument.FirstPfn; gfn <= last; gfn++)
+        // Holes may become what they are. So only that type takes ranges with holes in them, and those need no looking at.
+        IEnumerable<ulong> gfns = type == P2mType.MmioDm ? domain.P2m.OccupiedIn(argument.FirstPfn, last) : Range(argument.FirstPfn, last);
+        foreach (ulong gfn in gfns)
         {
             P2mEntry entry = domain.P2m[gfn];
             if (entry.IsPaged)
@@ -71,6 +73,11 @@ internal static partial class DmOps
         }
 
         return 0;
+    }
+
+    private static IEnumerable<ulong> Range(ulong first, ulong last)
+    {
+        for (ulong gfn = first; gfn <= last; gfn++) yield return gfn;
     }
 
     private static bool MayBecome(P2mEntry entry, P2mType type)

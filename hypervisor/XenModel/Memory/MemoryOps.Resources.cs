@@ -50,7 +50,7 @@ internal static partial class MemoryOps
         int result;
         if (resource.FrameList == 0)
         {
-            if (resource.NrFrames != 0) return -(int)XenErrno.EINVAL;
+            if (resource.NrFrames != 0 || resource.Frame != 0) return -(int)XenErrno.EINVAL;
             result = ResourceSize(context, resource.Domid, resource.Type, resource.Id, out uint count);
             if (result != 0) return result;
             resource.NrFrames = count;
@@ -78,7 +78,7 @@ internal static partial class MemoryOps
         if (context.Caller.IsTranslated && !context.Caller.IsHardwareDomain) return -(int)XenErrno.EACCES;
         domain = context.Find(domid);
         if (domain is null) return -(int)XenErrno.ESRCH;
-        if (!context.MayModel(domain)) return -(int)XenErrno.EPERM;
+        if (domain == context.Caller || !context.MayModel(domain)) return -(int)XenErrno.EPERM;
         if (type == MemoryOp.ResourceType.IoreqServer && !domain.IsTranslated) return -(int)XenErrno.EINVAL;
         return 0;
     }

@@ -107,6 +107,23 @@ internal sealed class P2m
         return true;
     }
 
+    /// <summary>The guest frames of a range where something is, paged out or not.</summary>
+    public ulong[] OccupiedIn(ulong first, ulong last)
+    {
+        var found = new List<ulong>();
+        foreach ((ulong number, P2mEntry[] table) in _tables)
+        {
+            for (int i = 0; i < TableSize; i++)
+            {
+                ulong gfn = (number << TableShift) + (uint)i;
+                if (gfn >= first && gfn <= last && (table[i].HoldsFrame || table[i].IsPaged)) found.Add(gfn);
+            }
+        }
+
+        found.Sort();
+        return [.. found];
+    }
+
     /// <summary>Empties everything.</summary>
     public void Clear()
     {
