@@ -11,7 +11,8 @@ namespace TestKit;
 public sealed unsafe class TestMemory : IDisposable
 {
     private const ulong PageSize = 4096;
-    private readonly MappedMemory _mapping;
+    private readonly MappedMemory? _mapping;
+    private readonly byte*[] _at;
     private readonly ulong[] _next;
 
     /// <summary>Three regions: one at 0, and two that are neighbours for the guest but not in the file.</summary>
@@ -31,10 +32,12 @@ public sealed unsafe class TestMemory : IDisposable
         File = MemFd.Create("guest", total);
         _mapping = MappedMemory.Map(File, 0, (nuint)total);
         MemoryRegion[] described = new MemoryRegion[regions.Length];
+        _at = new byte*[regions.Length];
         ulong offset = total;
         for (int i = 0; i < regions.Length; i++)
         {
             offset -= regions[i].Size;
+            _at[i] = _mapping.Pointer + offset;
             described[i] = new MemoryRegion(
                 new GuestAddress(regions[i].Guest), regions[i].Size, new FrontendAddress((ulong)_mapping.Pointer + offset), offset);
         }
@@ -43,6 +46,24 @@ public sealed unsafe class TestMemory : IDisposable
 
         // Address 0 is a fine guest address, but a test that forgets one should not find it valid.
         _next = [.. described.Select(static region => region.GuestAddress.Value == 0 ? PageSize : region.GuestAddress.Value)];
+    }
+
+    /// <summary>Memory that somebody else made and keeps longer: a guest of a user-space Xen.</summary>
+    /// <param name="file">What goes with every region; closed by this object.</param>
+    /// <param name="regions">What the back-end is told, and where it is in this process.</param>
+    public TestMemory(FileDescriptor file, params ReadOnlySpan<(MemoryRegion Region, nint At)> regions)
+    {
+        File = file;
+        MemoryRegion[] described = new MemoryRegion[regions.Length];
+        _at = new byte*[regions.Length];
+        for (int i = 0; i < regions.Length; i++)
+        {
+            described[i] = regions[i].Region;
+            _at[i] = (byte*)regions[i].At;
+        }
+
+        Regions = described;
+        _next = [.. described.Select(static region => region.GuestAddress.Value)];
     }
 
     public FileDescriptor File { get; }
@@ -70,11 +91,12 @@ public sealed unsafe class TestMemory : IDisposable
     /// <summary>Where a guest address is mapped here. The whole range lies in one region.</summary>
     public byte* At(GuestAddress address, ulong length = 1)
     {
-        foreach (MemoryRegion region in Regions)
+        for (int i = 0; i < _at.Length; i++)
         {
+            MemoryRegion region = Regions[i];
             ulong offset = address.Value - region.GuestAddress.Value;
             if (address.Value >= region.GuestAddress.Value && offset < region.Size && length <= region.Size - offset)
-                return _mapping.Pointer + region.MmapOffset + offset;
+                return _at[i] + offset;
         }
 
         throw new ArgumentOutOfRangeException(nameof(address), $"{address} and {length} bytes are in no region");
@@ -87,15 +109,15 @@ public sealed unsafe class TestMemory : IDisposable
     /// <summary>The address that this front-end sends for ring memory.</summary>
     public FrontendAddress ToUser(GuestAddress address) => new((ulong)At(address));
 
-    /// <summary>Every byte of guest memory.</summary>
-    public Span<byte> All => _mapping.Span;
+    /// <summary>Every byte of guest memory, where it is one mapping.</summary>
+    public Span<byte> All => (_mapping ?? throw new NotSupportedException("not memory of its own")).Span;
 
     /// <summary>Maps the regions once more, as a back-end does. The caller disposes the regions: <see cref="MappedGuest"/>.</summary>
     public MappedGuest Map(IGuestMemoryProvider? provider = null) => new(this, provider ?? new SharedFileProvider());
 
     public void Dispose()
     {
-        _mapping.Dispose();
+        _mapping?.Dispose();
         File.Dispose();
     }
 }

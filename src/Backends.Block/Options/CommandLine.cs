@@ -46,7 +46,7 @@ internal sealed class CommandLine
     private readonly Option<bool> _noIoUring = new("--no-io-uring") { Description = "do without io_uring even where the kernel has it" };
     private readonly Option<string?> _name = new("--name") { HelpName = "NAME", Description = "what log lines and metrics call the disk" };
     private readonly Option<string?> _config = new("--config") { HelpName = "FILE", Description = "JSON file with several disks; excludes the options of a single one" };
-    private readonly Option<string> _xen = new("--xen") { HelpName = "HOW", Description = "guests of Xen: auto where this is a Xen host, off, devices (/dev/xen)", DefaultValueFactory = static _ => new DaemonOptions().Xen };
+    private readonly Option<string> _xen = new("--xen") { HelpName = "HOW", Description = "guests of Xen: auto where this is a Xen host, off, devices (/dev/xen), xen-model:SOCKET", DefaultValueFactory = static _ => new DaemonOptions().Xen };
     private readonly Option<LogLevel> _logLevel = new("--log-level") { HelpName = "LEVEL", Description = "Trace, Debug, Information, Warning, Error or None", DefaultValueFactory = static _ => LogLevel.Information };
     private readonly Option<bool> _printCapabilities = new("--print-capabilities") { Description = "print what this program can do as JSON, and end" };
     private readonly RootCommand _root = new("vhostxen-blk: gives virtual machines disks over the vhost-user protocol");

@@ -1,3 +1,5 @@
+using XenMemoryProvider.Kernel.Sockets;
+
 namespace XenMemoryProvider.Kernel;
 
 /// <summary>Chooses the way to a Xen from a word of the command line.</summary>
@@ -12,8 +14,11 @@ public static class XenKernels
     /// <summary>This machine's Xen, or an error that says what is missing.</summary>
     public const string Devices = "devices";
 
+    /// <summary>Before a path: the user-space Xen that listens there.</summary>
+    public const string ModelPrefix = "xen-model:";
+
     /// <summary>What the words mean, for a help text.</summary>
-    public const string Help = "auto, off, devices (/dev/xen)";
+    public const string Help = "auto, off, devices (/dev/xen) or xen-model:SOCKET";
 
     /// <param name="how">One of the words above.</param>
     /// <returns>Null: no Xen.</returns>
@@ -21,6 +26,13 @@ public static class XenKernels
     /// <exception cref="ArgumentException">No such word.</exception>
     public static IXenKernel? Open(string how)
     {
+        if (how.StartsWith(ModelPrefix, StringComparison.Ordinal))
+        {
+            var model = new SocketXenKernel(how[ModelPrefix.Length..]);
+            model.OpenPrivcmd().Dispose();
+            return model;
+        }
+
         var kernel = new LinuxXenKernel();
         switch (how)
         {

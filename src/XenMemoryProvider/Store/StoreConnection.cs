@@ -15,6 +15,7 @@ internal sealed class StoreConnection : IAsyncDisposable
 {
     private readonly Stream _stream;
     private readonly XenStoreOptions _options;
+    private readonly bool _oneAtATime;
     private readonly Channel<StoreRequest> _outgoing = Channel.CreateUnbounded<StoreRequest>(new() { SingleReader = true });
     private readonly CancellationTokenSource _ended = new();
     private readonly Lock _lock = new();
@@ -25,10 +26,12 @@ internal sealed class StoreConnection : IAsyncDisposable
     private XenStoreConnectionException? _failure;
     private uint _lastId;
 
-    internal StoreConnection(Stream stream, XenStoreOptions options)
+    /// <param name="oneAtATime">Send a request only when the one before has its reply, as /dev/xen/xenbus needs it.</param>
+    internal StoreConnection(Stream stream, XenStoreOptions options, bool oneAtATime)
     {
         _stream = stream;
         _options = options;
+        _oneAtATime = oneAtATime;
         _reader = Task.Run(ReadAsync);
         _writer = Task.Run(WriteAsync);
     }
@@ -130,8 +133,13 @@ internal sealed class StoreConnection : IAsyncDisposable
             await foreach (StoreRequest request in _outgoing.Reader.ReadAllAsync(_ended.Token).ConfigureAwait(false))
             {
                 // Whole messages, one write each: the kernel's device wants it, and half a message could not be taken back.
-                if (request.Abandoned) Forget(request);
-                else await _stream.WriteAsync(request.Message, _ended.Token).ConfigureAwait(false);
+                if (request.Abandoned)
+                {
+                    Forget(request);
+                    continue;
+                }
+                await _stream.WriteAsync(request.Message, _ended.Token).ConfigureAwait(false);
+                if (_oneAtATime) await ((Task)request.Task).WaitAsync(_ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
         catch (Exception e)

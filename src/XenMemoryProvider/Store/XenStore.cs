@@ -1,6 +1,7 @@
 using System.Globalization;
 using XenMemoryProvider.Abi;
 using XenMemoryProvider.Kernel;
+using XenMemoryProvider.Kernel.Linux;
 
 namespace XenMemoryProvider.Store;
 
@@ -15,7 +16,12 @@ public sealed partial class XenStore : XenStoreNodes, IAsyncDisposable
 
     /// <param name="stream">Messages in both directions; becomes this object's.</param>
     public XenStore(Stream stream, XenStoreOptions? options = null)
-        : base(new StoreConnection(stream, options ?? new())) => _options = options ?? new();
+        : this(stream, options ?? new(), oneAtATime: stream is XenbusStream)
+    {
+    }
+
+    internal XenStore(Stream stream, XenStoreOptions options, bool oneAtATime)
+        : base(new StoreConnection(stream, options, oneAtATime)) => _options = options;
 
     /// <summary>Done when the connection is over.</summary>
     public Task Completion => Connection.Completion;

@@ -44,7 +44,7 @@ public sealed unsafe class LeakTests
 
         (int mappings, int files) = Held();
         Assert.Single(xen.Domains);
-        Assert.Equal(before.Mappings, mappings);
+        Assert.InRange(mappings, 0, before.Mappings);
         Assert.InRange(files, 0, before.Files + 2);
     }
 

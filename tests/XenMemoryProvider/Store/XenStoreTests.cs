@@ -64,6 +64,28 @@ public sealed class XenStoreTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Requests_OneAtATime_WaitForTheReplyBefore()
+    {
+        var daemon = new StoreDaemon();
+        await using var store = new XenStore(daemon.Client, new XenStoreOptions { RequestTimeout = TimeSpan.FromMilliseconds(200) }, oneAtATime: true);
+        Task<string> one = store.ReadAsync("/1", Cancel), two = store.ReadAsync("/2", Cancel);
+        StoreDaemon.Request first = await daemon.ReceiveAsync();
+        Task<StoreDaemon.Request> second = daemon.ReceiveAsync();
+
+        // Even one that nobody waits for any more.
+        await Assert.ThrowsAsync<TimeoutException>(() => one);
+        Assert.False(second.IsCompleted);
+        await Assert.ThrowsAsync<TimeoutException>(() => two);
+        Task<string> three = store.ReadAsync("/3", Cancel);
+        await daemon.ReplyAsync(first, "late");
+
+        StoreDaemon.Request next = await second.WaitAsync(Deadline, Cancel);
+        Assert.Equal("/3|", next.Text); // The one given up meanwhile was never sent.
+        await daemon.ReplyAsync(next, "three");
+        Assert.Equal("three", await three.WaitAsync(Deadline, Cancel));
+    }
+
+    [Fact]
     public async Task Refused_NamesOperationPathAndErrno()
     {
         Task<string> read = _store.ReadAsync("/a", Cancel);

@@ -5,7 +5,9 @@ namespace XenMemoryProvider.Kernel.Linux;
 
 /// <summary>
 /// /dev/xen/xenbus as a stream. The kernel wants whole messages of at most 4096 bytes with their header, and answers with
-/// a stream of bytes. A pending read keeps one thread until data, cancellation or disposal: this is the way in for driver
+/// a stream of bytes. One request at a time: the kernel keeps a request's payload in one buffer per open file until its own
+/// thread has sent it, so a second request written before the reply to the first sends the second's payload twice (seen
+/// with Linux 6.1). A pending read keeps one thread until data, cancellation or disposal: this is the way in for driver
 /// domains; the host uses the daemon's socket.
 /// </summary>
 internal sealed unsafe class XenbusStream(FileDescriptor device) : Stream

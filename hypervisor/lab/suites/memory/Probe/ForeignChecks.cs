@@ -55,10 +55,8 @@ internal static unsafe class ForeignChecks
         report.Check("foreign-nothing-there", () =>
             Refused(() => provider.Map(description with { GuestAddress = new GuestAddress(1UL << 40) }, nothing)));
         report.Check("foreign-pinning-is-refused", () => Pinning(provider, description, nothing));
-        for (int round = 0; round < 3; round++)
-            report.Check("foreign-rate", () => Rate(() => provider.Map(description, nothing), pages));
-        for (int round = 0; round < 3; round++)
-            report.Check("foreign-rate-one-batch", () => OneBatch(kernel, guest, pages));
+        report.Check("foreign-rate", () => Rate(() => provider.Map(description, nothing), pages));
+        report.Check("foreign-rate-one-batch", () => OneBatch(kernel, guest, pages));
         report.Equal("foreign-nothing-left", mappings, Mappings);
     }
 
@@ -134,12 +132,17 @@ internal static unsafe class ForeignChecks
 
     private static (bool, string) Rate(Func<IDisposable> map, int pages)
     {
-        long start = Stopwatch.GetTimestamp();
-        IDisposable mapping = map();
-        double mapped = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        mapping.Dispose();
-        double all = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        return (true, $"{pages / mapped:F0} pages/s mapping, {pages / (all - mapped):F0} unmapping");
+        double mapped = 0, unmapped = 0;
+        for (int round = 0; round < 6; round++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            IDisposable mapping = map();
+            long middle = Stopwatch.GetTimestamp();
+            mapping.Dispose();
+            mapped = Math.Max(mapped, pages / Stopwatch.GetElapsedTime(start, middle).TotalSeconds);
+            unmapped = Math.Max(unmapped, pages / Stopwatch.GetElapsedTime(middle).TotalSeconds);
+        }
+        return (true, $"{mapped:F0} pages/s mapping, {unmapped:F0} unmapping, best of 6");
     }
 
     private static (bool, string) OneBatch(LinuxXenKernel kernel, ushort guest, int pages)

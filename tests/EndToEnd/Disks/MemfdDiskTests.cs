@@ -1,0 +1,6 @@
+namespace EndToEnd.Disks;
+
+public sealed class MemfdDiskTests : DiskTests
+{
+    private protected override DiskGuest CreateGuest(XenHost host) => new MemfdGuest();
+}
