@@ -9,7 +9,7 @@ namespace GuestKit;
 /// </summary>
 public sealed class QemuGuest
 {
-    private static readonly TimeSpan s_bootDeadline = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan s_bootDeadline = TimeSpan.FromSeconds(240);
 
     private readonly ChildProcess _process;
     private readonly string _kernelLog;

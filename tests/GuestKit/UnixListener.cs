@@ -13,7 +13,7 @@ internal static class UnixListener
         {
             if (process.Exited.IsCompleted)
                 throw new GuestRunException($"{process.Name} ended with exit code {await process.Exited} instead of listening");
-            if (clock.Elapsed > TimeSpan.FromSeconds(30))
+            if (clock.Elapsed > TimeSpan.FromSeconds(60))
                 throw new GuestRunException($"{process.Name} does not listen on {string.Join(", ", paths)}");
             await Task.Delay(10); // the kernel tells nobody about a new listener
         }

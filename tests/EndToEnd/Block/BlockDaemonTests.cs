@@ -13,7 +13,7 @@ public abstract class BlockDaemonTests(BlockDaemon daemon)
 {
     private const long MiB = 1 << 20;
 
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(6);
 
     protected BlockDaemon Daemon { get; } = daemon;
 
@@ -236,7 +236,7 @@ public abstract class BlockDaemonTests(BlockDaemon daemon)
 
         Assert.False(daemon.Exited.IsCompleted, "the daemon did not outlive its front-end");
         await files.CheckExt4Async();
-        Assert.Equal(0, await daemon.StopAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(0, await daemon.StopAsync(TimeSpan.FromSeconds(20)));
     });
 
     [Fact]
@@ -295,7 +295,7 @@ public abstract class BlockDaemonTests(BlockDaemon daemon)
             await guest.WaitForAsync(report => report.TryValue("writing") is not null, "writes to run", s_deadline);
         else
             await guest.WaitUntilAwaitsAsync("restart", s_deadline);
-        Assert.Equal(0, await daemon.StopAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(0, await daemon.StopAsync(TimeSpan.FromSeconds(20)));
         await Daemon.StartAsync(run, export);
         if (!Daemon.SurvivesRestartUnderLoad)
             guest.Answer();

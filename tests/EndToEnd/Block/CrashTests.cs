@@ -16,7 +16,7 @@ public sealed class CrashTests
     private const int BlockSize = 4096;
     private const int Blocks = 16;
 
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(6);
 
     /// <summary>Deaths per run; VHOSTXEN_CRASHES=50 for the long one.</summary>
     private static int Crashes { get; } =
@@ -72,7 +72,7 @@ public sealed class CrashTests
 
         CheckCounts(image, Count(report));
         await image.VerifyWithFioAsync(Fio);
-        Assert.Equal(0, await process.StopAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(0, await process.StopAsync(TimeSpan.FromSeconds(20)));
     });
 
     private static int Count(GuestReport report) =>

@@ -9,7 +9,7 @@ public abstract class MigrationTests(BlockDaemon daemon)
 {
     private const long MiB = 1 << 20;
 
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(6);
 
     [Fact]
     public Task Guest_MigratedUnderLoad_KeepsMemoryAndDisk() => MigrateAsync("migrate", postcopy: false);

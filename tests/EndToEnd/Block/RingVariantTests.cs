@@ -12,7 +12,7 @@ public sealed class RingVariantTests
     private const int EventIndex = 29;
     private const int Packed = 34;
 
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(6);
 
     public static TheoryData<string, VhostUserDisk> Variants { get; } = new()
     {
