@@ -242,6 +242,26 @@ public sealed class StoreTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task PeerThatDoesNotRead_IsLeft_AndOthersAreTold()
+    {
+        await using var dom0 = Connect(0);
+        await using var other = Connect(0);
+        await using var deaf = Connect(0);
+        await deaf.Ask(Type.Watch, "/w\0deaf\0");
+        await other.Ask(Type.Watch, "/w\0other\0");
+        await other.Event();
+        int clients = _daemon.Server.ClientCount;
+        for (int i = 0; i < 40_000 && _daemon.Server.ClientCount == clients; i++)
+        {
+            Assert.Equal("OK\0", await dom0.Ask(Type.Write, "/w\0x"));
+            Assert.Equal("/w\0other\0", await other.Event());
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => _daemon.Server.ClientCount == clients - 1, ModelFixture.Deadline));
+        Assert.Equal("OK\0", await dom0.Ask(Type.Write, "/w\0y"));
+    }
+
+    [Fact]
     public async Task RandomBytes_NeverStopTheDaemon()
     {
         var random = new Random(3);

@@ -106,6 +106,19 @@ internal sealed class StoreSession
 
     private void Send(byte[] message)
     {
-        if (!_outbox.Writer.TryWrite(message)) _end.Cancel();
+        // Ended by another thread: this one holds the server's lock and is in the middle of telling others.
+        if (!_outbox.Writer.TryWrite(message)) ThreadPool.UnsafeQueueUserWorkItem(static session => session.End(), this, preferLocal: false);
+    }
+
+    private void End()
+    {
+        try
+        {
+            _end.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It ended by itself meanwhile.
+        }
     }
 }
