@@ -15,6 +15,9 @@ internal sealed record MemoryLayout(IReadOnlyList<(ulong Start, ulong Size)> Ban
     /// <summary>How low a hole may start, by the toolstack's rules: the low bank is never smaller where there is a high one.</summary>
     private const ulong LowestHoleFrame = (256UL << 20) / XenPage.Size;
 
+    // Xen on Arm (public/arch-arm.h): 3 GiB at 1 GiB, the rest at 8 GiB.
+    private const ulong ArmLow = 1UL << 30, ArmLowSize = 3UL << 30, ArmHigh = 8UL << 30;
+
     // The last place where a hole starts without a toolstack option: PVH guests (HVM ones have 0xf0000000).
     private const ulong LastHoleFrame = 0xfc000;
 
@@ -44,6 +47,9 @@ internal sealed record MemoryLayout(IReadOnlyList<(ulong Start, ulong Size)> Ban
     /// <param name="isRam">Is there RAM at this frame?</param>
     internal static MemoryLayout Find(ulong lastFrame, ulong frames, Func<ulong, bool> isRam)
     {
+        if (!isRam(0) && isRam(ArmLow / XenPage.Size))
+            return FindArm(frames);
+
         ulong high = lastFrame >= FourGiBFrame ? lastFrame + 1 - FourGiBFrame : 0;
 
         // A few frames of the guest's are special pages in the hole, so this is where the low bank ends or a little more.
@@ -57,6 +63,14 @@ internal sealed record MemoryLayout(IReadOnlyList<(ulong Start, ulong Size)> Ban
             banks.Add((FourGiB, high * XenPage.Size));
 
         return new MemoryLayout(banks, end * XenPage.Size);
+    }
+
+    private static MemoryLayout FindArm(ulong frames)
+    {
+        // A few of the frames are special pages elsewhere, so the last bank may end in as many holes.
+        ulong size = frames * XenPage.Size;
+        (ulong, ulong)[] banks = size <= ArmLowSize ? [(ArmLow, size)] : [(ArmLow, ArmLowSize), (ArmHigh, size - ArmLowSize)];
+        return new MemoryLayout(banks, 0);
     }
 
     /// <summary>True where a guest address is RAM.</summary>

@@ -20,6 +20,9 @@ internal sealed class CommandLine
           Several guests:
             xen-vhost-master --config=/etc/vhostxen/master.json
 
+          Guests whose xl configuration has specification=virtio disks (target=/run/vm1.sock) or virtio=[...] devices:
+            xen-vhost-master --from-xenstore=/run/vhostxen
+
           One more disk for a guest that runs (it finds it by rescanning its PCI bus):
             xen-vhost-master ctl attach vm1 block,socket=/run/more.sock
 
@@ -30,6 +33,7 @@ internal sealed class CommandLine
     private readonly Option<string?> _domain = new("--domain") { HelpName = "NAME|ID", Description = "the guest; a name is followed through reboots" };
     private readonly Option<string[]> _device = new("--device") { HelpName = "DEVICE", Description = $"one device, repeatable: {DeviceText.Help}", DefaultValueFactory = static _ => [] };
     private readonly Option<string?> _config = new("--config") { HelpName = "FILE", Description = "JSON file with several guests; excludes --domain and --device" };
+    private readonly Option<string?> _fromXenstore = new("--from-xenstore") { HelpName = "FOLDER", Description = "serve the virtio devices that xl describes; FOLDER/GUEST-DEVID.sock are the sockets of those that do not name theirs" };
     private readonly Option<string> _xen = new("--xen") { HelpName = "HOW", Description = $"how to reach Xen: {XenKernels.Help}", DefaultValueFactory = static _ => XenKernels.Devices, Recursive = true };
     private readonly Option<string?> _control = new("--control") { HelpName = "PATH", Description = $"Unix socket for commands; 'ctl' looks at {MasterOptions.DefaultControl} by default", Recursive = true };
     private readonly Option<LogLevel> _logLevel = new("--log-level") { HelpName = "LEVEL", Description = "Trace, Debug, Information, Warning, Error or None", DefaultValueFactory = static _ => LogLevel.Information, Recursive = true };
@@ -42,7 +46,7 @@ internal sealed class CommandLine
 
     public CommandLine()
     {
-        foreach (Option option in (ReadOnlySpan<Option>)[_domain, _device, _config, _xen, _control, _logLevel])
+        foreach (Option option in (ReadOnlySpan<Option>)[_domain, _device, _config, _fromXenstore, _xen, _control, _logLevel])
             _root.Options.Add(option);
 
         _run.Options.Add(_runDevice);
@@ -88,7 +92,12 @@ internal sealed class CommandLine
         if (result.CommandResult.Command == _run)
             return Run(result, options);
 
-        return result.GetValue(_config) is { } path ? FromFile(result, path, options) : options with { Guests = [Guest(result)] };
+        options = options with { StoreSockets = result.GetValue(_fromXenstore) };
+        if (result.GetValue(_config) is { } path)
+            return FromFile(result, path, options);
+
+        // What xenstore says may be all there is.
+        return options.StoreSockets is not null && result.GetValue(_domain) is null ? options : options with { Guests = [Guest(result)] };
     }
 
     private MasterOptions Run(ParseResult result, MasterOptions options)
@@ -109,7 +118,7 @@ internal sealed class CommandLine
     private GuestOptions Guest(ParseResult result)
     {
         if (result.GetValue(_domain) is not { Length: > 0 } domain)
-            throw new OptionsException("--domain=NAME|ID is needed, or --config=FILE (see --help)");
+            throw new OptionsException("--domain=NAME|ID is needed, or --config=FILE, or --from-xenstore=FOLDER (see --help)");
 
         return new GuestOptions { Domain = domain, Devices = Devices(result.GetValue(_device)!) };
     }

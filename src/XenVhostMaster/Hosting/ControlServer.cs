@@ -15,22 +15,24 @@ internal sealed class ControlServer : IAsyncDisposable
 
     private readonly string _path;
     private readonly IReadOnlyList<GuestFollower> _guests;
+    private readonly StoreFollower? _described;
     private readonly ILogger _logger;
     private readonly Socket _listener;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
 
-    private ControlServer(string path, IReadOnlyList<GuestFollower> guests, Socket listener, ILogger logger)
+    private ControlServer(string path, IReadOnlyList<GuestFollower> guests, StoreFollower? described, Socket listener, ILogger logger)
     {
         _path = path;
         _guests = guests;
+        _described = described;
         _listener = listener;
         _logger = logger;
         _loop = RunAsync();
     }
 
     /// <exception cref="IOException">The socket cannot be made.</exception>
-    public static ControlServer Start(string path, IReadOnlyList<GuestFollower> guests, ILogger logger)
+    public static ControlServer Start(string path, IReadOnlyList<GuestFollower> guests, StoreFollower? described, ILogger logger)
     {
         var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
@@ -44,7 +46,7 @@ internal sealed class ControlServer : IAsyncDisposable
                 File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
 
             listener.Listen(8);
-            return new ControlServer(path, guests, listener, logger);
+            return new ControlServer(path, guests, described, listener, logger);
         }
         catch (Exception e) when (e is SocketException or UnauthorizedAccessException)
         {
@@ -146,7 +148,8 @@ internal sealed class ControlServer : IAsyncDisposable
         switch (words)
         {
             case ["list"]:
-                return string.Concat(_guests.Select(Describe));
+                return string.Concat(_guests.Select(static guest => guest.Session is { } session ? Describe(session) : $"{guest.Options.Domain} not running\n"))
+                    + string.Concat((_described?.Sessions ?? []).Select(Describe));
             case ["attach", var domain, var device]:
                 AttachedDevice added = await Find(domain).AttachAsync(DeviceText.Parse(device), _stop.Token).ConfigureAwait(false);
                 return $"{added.Name}\n";
@@ -166,13 +169,11 @@ internal sealed class ControlServer : IAsyncDisposable
 
     private GuestSession Find(string domain)
         => _guests.FirstOrDefault(guest => guest.Options.Domain == domain || guest.Session?.Identity.Name == domain)?.Session
+            ?? _described?.Sessions.FirstOrDefault(session => session.Identity.Name == domain)
             ?? throw new OptionsException($"no domain {domain} is attached");
 
-    private static string Describe(GuestFollower follower)
+    private static string Describe(GuestSession session)
     {
-        if (follower.Session is not { } session)
-            return $"{follower.Options.Domain} not running\n";
-
         IoreqCounters counters = session.Counters;
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"{session.Identity.Name} domain={session.Identity.Domid} kind={session.Identity.Kind}");

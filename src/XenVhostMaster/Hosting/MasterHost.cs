@@ -22,8 +22,9 @@ internal static class MasterHost
             IXenKernel kernel = XenKernels.Open(options.Xen) ?? throw new OptionsException($"--xen={options.Xen}: there is no Xen");
             await using XenStore store = XenStore.Open(kernel);
             List<GuestFollower> followers = [.. options.Guests.Select(guest => new GuestFollower(guest, kernel, store, logger))];
-            await using ControlServer? control = options.Control is { } path ? ControlServer.Start(path, followers, logger) : null;
-            return await FollowAsync(options, followers, store, stop).ConfigureAwait(false);
+            StoreFollower? described = options.StoreSockets is { } folder ? new StoreFollower(kernel, store, folder, logger) : null;
+            await using ControlServer? control = options.Control is { } path ? ControlServer.Start(path, followers, described, logger) : null;
+            return await FollowAsync(options, followers, described, store, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -36,13 +37,16 @@ internal static class MasterHost
         }
     }
 
-    private static async Task<int> FollowAsync(MasterOptions options, List<GuestFollower> followers, XenStore store, CancellationTokenSource stop)
+    private static async Task<int> FollowAsync(MasterOptions options, List<GuestFollower> followers, StoreFollower? described, XenStore store, CancellationTokenSource stop)
     {
         bool creates = options.Command.Count != 0;
         if (creates && await XlCreate.CreatePausedAsync(options.Command, stop.Token).ConfigureAwait(false) is not 0 and int code)
             throw new OptionsException($"{options.Command[0]} ended with {code}");
 
         List<Task> running = [.. followers.Select(follower => follower.RunAsync(once: creates, stop.Token))];
+        if (described is not null)
+            running.Add(described.RunAsync(stop.Token));
+
         Exception?[] settled = await Task.WhenAll(followers.Select(static follower => follower.Settled)).ConfigureAwait(false);
         Exception? failed = settled.FirstOrDefault(static cause => cause is not null and not OperationCanceledException);
         if (failed is null)
@@ -53,7 +57,7 @@ internal static class MasterHost
         }
 
         // With one guest, failing to attach is the end. With several the others matter.
-        if (failed is not null && followers.Count == 1)
+        if (failed is not null && running.Count == 1)
         {
             await stop.CancelAsync().ConfigureAwait(false);
             await Task.WhenAll(running).ConfigureAwait(false);

@@ -10,6 +10,9 @@ internal sealed record MasterOptions
 
     public IReadOnlyList<GuestOptions> Guests { get; init; } = [];
 
+    /// <summary>Also serve what xl describes in xenstore: the folder of the sockets of devices that do not name theirs. Null: do not.</summary>
+    public string? StoreSockets { get; init; }
+
     /// <summary>How to reach Xen.</summary>
     public string Xen { get; init; } = XenMemoryProvider.Kernel.XenKernels.Devices;
 

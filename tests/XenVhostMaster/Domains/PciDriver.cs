@@ -11,13 +11,8 @@ namespace XenVhostMaster.Tests.Domains;
 /// </summary>
 internal sealed class PciDriver(Domain guest, int slot)
 {
-    private const int Size = 16;
-    private const ulong RingStart = 0x10_0000;
-    private const ulong RingStride = 0x1_0000;
-
     private readonly Vcpu _vcpu = guest.Vcpus[0];
-    private readonly ushort[] _available = new ushort[8];
-    private readonly ushort[] _used = new ushort[8];
+    private readonly EchoRing[] _rings = [new(guest, 2 * slot), new(guest, 2 * slot + 1)];
     private ulong _bar, _common, _notify, _isr, _device;
     private uint _multiplier;
 
@@ -114,17 +109,16 @@ internal sealed class PciDriver(Domain guest, int slot)
     /// <summary>A fresh ring for a queue.</summary>
     public void SetUp(int queue)
     {
-        ulong ring = RingStart + (ulong)queue * RingStride;
-        guest.Memory.TryWrite(ring, new byte[0x4000]);
-        _available[queue] = _used[queue] = 0;
+        EchoRing ring = _rings[queue];
+        ring.Clear();
         Common(QueueSelect, 2, (ulong)queue);
-        Assert.True(Common(QueueSize, 2) >= Size);
-        Common(QueueSize, 2, Size);
+        Assert.True(Common(QueueSize, 2) >= EchoRing.Size);
+        Common(QueueSize, 2, EchoRing.Size);
         Common(QueueMsixVector, 2, (ulong)queue + 1);
         Assert.Equal((ulong)queue + 1, Common(QueueMsixVector, 2));
-        Common(QueueDesc, 8, ring);
-        Common(QueueDriver, 8, ring + 0x1000);
-        Common(QueueDevice, 8, ring + 0x2000);
+        Common(QueueDesc, 8, ring.Descriptors);
+        Common(QueueDriver, 8, ring.Driver);
+        Common(QueueDevice, 8, ring.Device);
         Common(QueueEnable, 2, 1);
         Assert.Equal(1ul, Common(QueueEnable, 2));
     }
@@ -132,16 +126,7 @@ internal sealed class PciDriver(Domain guest, int slot)
     /// <summary>Puts a request into a queue and rings its bell.</summary>
     public void Send(int queue, ReadOnlySpan<byte> data)
     {
-        ulong ring = RingStart + (ulong)queue * RingStride;
-        int head = 2 * (_available[queue] % (Size / 2));
-        ulong buffer = ring + 0x3000 + (ulong)head * 0x100;
-        guest.Memory.TryWrite(buffer, data);
-        guest.Memory.TryWrite(buffer + 0x100, new byte[0x100]);
-        Descriptor(ring, head, buffer, (uint)data.Length, 1, head + 1);
-        Descriptor(ring, head + 1, buffer + 0x100, (uint)data.Length, 2, 0);
-        guest.Memory.Write(ring + 0x1004 + 2 * ((ulong)_available[queue] % Size), (ushort)head);
-        Thread.MemoryBarrier();
-        guest.Memory.Write(ring + 0x1002, ++_available[queue]);
+        _rings[queue].Push(data);
         Kick(queue);
     }
 
@@ -154,13 +139,8 @@ internal sealed class PciDriver(Domain guest, int slot)
     /// <summary>Waits for the queue's interrupt and for the answer to the oldest request.</summary>
     public byte[] Receive(int queue, TimeSpan deadline)
     {
-        ulong ring = RingStart + (ulong)queue * RingStride;
-        Poll(deadline, () => guest.Memory.Read<ushort>(ring + 0x2002) != _used[queue], $"an answer in queue {queue}", Vector(queue));
-        ulong entry = ring + 0x2004 + 8 * ((ulong)_used[queue]++ % Size);
-        uint head = guest.Memory.Read<uint>(entry);
-        byte[] data = new byte[guest.Memory.Read<uint>(entry + 4)];
-        guest.Memory.TryRead(ring + 0x3000 + head * 0x100 + 0x100, data);
-        return data;
+        Poll(deadline, () => _rings[queue].HasAnswer, $"an answer in queue {queue}", Vector(queue));
+        return _rings[queue].Pop();
     }
 
     /// <summary>There and back, compared.</summary>
@@ -207,14 +187,5 @@ internal sealed class PciDriver(Domain guest, int slot)
         }
 
         Config(capability + 2, 2, 0x8000);
-    }
-
-    private void Descriptor(ulong ring, int index, ulong address, uint length, ushort flags, int next)
-    {
-        ulong at = ring + 16 * (ulong)index;
-        guest.Memory.Write(at, address);
-        guest.Memory.Write(at + 8, length);
-        guest.Memory.Write(at + 12, flags);
-        guest.Memory.Write(at + 14, (ushort)next);
     }
 }

@@ -28,6 +28,7 @@ while [ ! -b /dev/vda ] && [ $tries -lt 100 ]; do tries=$((tries + 1)); usleep 1
 for device in /sys/bus/pci/devices/*; do
     echo "GUEST try pci-${device##*:} ok $(cat "$device/vendor"):$(cat "$device/device") driver $(basename "$(readlink "$device/driver")" 2>/dev/null)"
 done
+[ -b /dev/vda ] || { lsmod; dmesg | grep -iE 'pci|virtio|BAR' | tail -n 40; }
 try disks test -b /dev/vda -a -b /dev/vdb
 try read-first dd if=/dev/vda of=/dev/null bs=4k count=16 iflag=direct
 echo "GUEST try queues ok $(ls /sys/block/vda/mq | wc -l) of vda, $(ls /sys/block/vdb/mq | wc -l) of vdb"

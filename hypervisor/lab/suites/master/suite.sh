@@ -17,7 +17,7 @@ step "back-ends after $(($(now_cs) - started)) cs"
 
 cat /payload/guest.cpio "$GUEST_INITRD" > /tmp/initrd
 GUEST_INITRD=/tmp/initrd
-check create create_pvh_guest disks 512 2 "lab.run=/lab/guest.sh" paused
+check create create_pvh_guest disks 512 2 "pci=lastbus=1 lab.run=/lab/guest.sh" paused
 started=$(now_cs)
 /payload/master/xen-vhost-master --domain=disks --log-level=Debug --control=/run/master.control \
     --device=block,socket=/run/one.sock --device=block,socket=/run/two.sock >> /results/master.log 2>&1 < /dev/null &
