@@ -1,4 +1,5 @@
 using VhostUser.Memory;
+using VhostUser.Session;
 using VhostXen.Linux;
 using static VhostXen.Linux.LibC;
 
@@ -61,6 +62,20 @@ public sealed class RawRing(DriverRing ring, uint index) : IDisposable
 
         signal.Drain();
     }
+
+    /// <summary>The same for a <see cref="FrontendSession"/>, at the base of a ring that has never run.</summary>
+    public FrontendRing Describe() => new()
+    {
+        Index = (int)Index,
+        Size = Ring.Size,
+        Descriptors = Ring.Memory.ToUser(Ring.Descriptors),
+        Available = Ring.Memory.ToUser(Ring.Driver),
+        Used = Ring.Memory.ToUser(Ring.Device),
+        Kick = Kick,
+        Call = Call,
+        Error = Error,
+        Base = Ring.InitialBase,
+    };
 
     public void Dispose()
     {

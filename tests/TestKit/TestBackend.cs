@@ -44,6 +44,15 @@ public sealed class TestBackend : IAsyncDisposable
         return new RawFrontend(theirs);
     }
 
+    /// <summary>Starts a session and gives its other end to a front-end of ours.</summary>
+    public FrontendSession Open(FrontendOptions? options = null, CancellationToken end = default)
+    {
+        (FileDescriptor ours, FileDescriptor theirs) = FdSocket.Pair();
+        var session = new BackendSession(ours, _instance, _provider, _options, Log);
+        Session = Task.Run(() => session.RunAsync(end), CancellationToken.None);
+        return new FrontendSession(theirs, options, Log);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Session.WaitAsync(RawFrontend.Deadline);

@@ -1,5 +1,6 @@
 using VhostUser.Memory;
 using VhostUser.Protocol;
+using VhostUser.Session;
 using VhostXen.Linux;
 
 namespace TestKit;
@@ -108,6 +109,9 @@ public sealed unsafe class TestMemory : IDisposable
 
     /// <summary>The address that this front-end sends for ring memory.</summary>
     public FrontendAddress ToUser(GuestAddress address) => new((ulong)At(address));
+
+    /// <summary>The regions as a <see cref="FrontendSession"/> shares them, where it is one file.</summary>
+    public IReadOnlyList<FrontendRegion> Shared => [.. Regions.Select(region => new FrontendRegion(region, File))];
 
     /// <summary>Every byte of guest memory, where it is one mapping.</summary>
     public Span<byte> All => (_mapping ?? throw new NotSupportedException("not memory of its own")).Span;

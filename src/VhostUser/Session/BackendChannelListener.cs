@@ -36,7 +36,7 @@ internal sealed class BackendChannelListener : IAsyncDisposable
             {
                 using (message)
                 {
-                    bool done = Handle(message);
+                    bool done = TryHandle(message);
                     if (message.Header.NeedsReply)
                     {
                         UInt64Payload status = done ? UInt64Payload.Success : UInt64Payload.Failure;
@@ -52,6 +52,25 @@ internal sealed class BackendChannelListener : IAsyncDisposable
         catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException or ObjectDisposedException)
         {
             // The back-end has gone; the session itself notices too.
+        }
+        finally
+        {
+            // Nobody answers any more: a back-end that waits should know.
+            _socket.Shutdown();
+        }
+    }
+
+    private bool TryHandle(VhostUserMessage message)
+    {
+        try
+        {
+            return Handle(message);
+        }
+        catch (Exception e) when (e is not ProtocolException)
+        {
+            // The handler is the application's: a request that it cannot do is refused, and the channel goes on.
+            _logger.BackendRequestFailed(NameOf((BackendRequest)message.Header.Request), e);
+            return false;
         }
     }
 

@@ -16,23 +16,80 @@ public sealed partial class FrontendSession
     /// <exception cref="FrontendException">The back-end has no such part.</exception>
     public async Task<byte[]> GetConfigAsync(int offset, int size, CancellationToken cancellation = default)
     {
-        byte[] payload = ConfigPayload(offset, new byte[size], 0);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(size);
+        Require(ProtocolFeatures.Config);
+
+        // libvhost-user, and so qemu-storage-daemon, answers from the start whatever the offset: ask from there.
+        int from = offset + size <= MaxConfigSize ? 0 : offset;
         using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.GetConfig, payload, [], expectsReply: true, _options.Timeout, cancellation).ConfigureAwait(false);
-        return ParseConfig(reply, offset, size);
+            FrontendRequest.GetConfig, ConfigPayload(from, new byte[offset + size - from], 0), [], _options.Timeout, cancellation).ConfigureAwait(false);
+        return ParseConfig(reply, from, offset + size - from)[(offset - from)..];
     }
 
     /// <summary>Writes configuration space for the driver (SET_CONFIG; needs CONFIG).</summary>
     public Task SetConfigAsync(int offset, ReadOnlyMemory<byte> data, CancellationToken cancellation = default)
-        => TellAsync(FrontendRequest.SetConfig, ConfigPayload(offset, data.Span, 0), [], cancellation);
+    {
+        Require(ProtocolFeatures.Config);
+        return TellAsync(FrontendRequest.SetConfig, ConfigPayload(offset, data.Span, 0), [], cancellation);
+    }
 
     /// <summary>Tells the device status (SET_STATUS; needs STATUS). 0 stops the rings.</summary>
     public Task SetStatusAsync(byte status, CancellationToken cancellation = default)
-        => TellAsync(FrontendRequest.SetStatus, new UInt64Payload(status), cancellation);
+    {
+        Require(ProtocolFeatures.Status);
+        return TellAsync(FrontendRequest.SetStatus, new UInt64Payload(status), cancellation);
+    }
 
     /// <summary>Asks for the device status (GET_STATUS; needs STATUS).</summary>
     public async Task<byte> GetStatusAsync(CancellationToken cancellation = default)
-        => (byte)await AskAsync(FrontendRequest.GetStatus, cancellation).ConfigureAwait(false);
+    {
+        Require(ProtocolFeatures.Status);
+        return (byte)await AskAsync(FrontendRequest.GetStatus, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Tells a network device its MTU in bytes (NET_SET_MTU; needs MTU).</summary>
+    public Task SetMtuAsync(int mtu, CancellationToken cancellation = default)
+    {
+        Require(ProtocolFeatures.Mtu);
+        return TellAsync(FrontendRequest.NetSetMtu, new UInt64Payload((ulong)mtu), cancellation);
+    }
+
+    /// <summary>Has a network device announce where its guest is now (SEND_RARP; needs RARP).</summary>
+    /// <param name="mac">The guest's six bytes.</param>
+    public Task SendRarpAsync(ReadOnlySpan<byte> mac, CancellationToken cancellation = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(mac.Length, 6);
+        Require(ProtocolFeatures.Rarp);
+        byte[] payload = new byte[UInt64Payload.WireSize];
+        mac.CopyTo(payload);
+        return TellAsync(FrontendRequest.SendRarp, payload, [], cancellation);
+    }
+
+    /// <summary>Asks for the sizes of the device's shared memory regions, by their id (GET_SHMEM_CONFIG; needs SHMEM_MAP).</summary>
+    /// <returns>256 sizes in bytes; 0 where there is no such region.</returns>
+    public async Task<ulong[]> GetSharedMemorySizesAsync(CancellationToken cancellation = default)
+    {
+        Require(ProtocolFeatures.ShmemMap);
+        using VhostUserMessage reply = await ExchangeAsync(
+            FrontendRequest.GetShmemConfig, ReadOnlyMemory<byte>.Empty, [], _options.Timeout, cancellation).ConfigureAwait(false);
+        return Parse(reply);
+
+        static ulong[] Parse(VhostUserMessage reply)
+        {
+            try
+            {
+                MessageReader reader = reply.Reader("GET_SHMEM_CONFIG");
+                ulong[] sizes = SharedMemoryConfig.Read(ref reader);
+                reader.End();
+                return sizes;
+            }
+            catch (ProtocolException e)
+            {
+                throw WrongAnswer(e);
+            }
+        }
+    }
 
     /// <summary>Resets the device and stops its rings: RESET_DEVICE, or RESET_OWNER where the back-end is that old.</summary>
     public Task ResetDeviceAsync(CancellationToken cancellation = default)
@@ -41,9 +98,10 @@ public sealed partial class FrontendSession
     /// <summary>Has the back-end make an in-flight region (GET_INFLIGHT_FD; needs INFLIGHT_SHMFD). Dispose it with the guest, not with the session.</summary>
     public async Task<FrontendInflight> GetInflightAsync(int queues, int queueSize, CancellationToken cancellation = default)
     {
+        Require(ProtocolFeatures.InflightShmFd);
         var asked = new InflightDescription(0, 0, checked((ushort)queues), checked((ushort)queueSize));
         using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.GetInflightFd, Bytes(asked), [], expectsReply: true, _options.Timeout, cancellation).ConfigureAwait(false);
+            FrontendRequest.GetInflightFd, Bytes(asked), [], _options.Timeout, cancellation).ConfigureAwait(false);
         InflightDescription made = ReadReply<InflightDescription>(FrontendRequest.GetInflightFd, reply);
         if (reply.Fds.Count != 1 || made.MmapSize == 0)
             throw new FrontendException("the back-end made no in-flight region");
@@ -54,6 +112,7 @@ public sealed partial class FrontendSession
     /// <summary>Hands an in-flight region to the back-end (SET_INFLIGHT_FD), before any ring starts. What it holds is done again.</summary>
     public Task SetInflightAsync(FrontendInflight inflight, CancellationToken cancellation = default)
     {
+        Require(ProtocolFeatures.InflightShmFd);
         var description = new InflightDescription(inflight.Size, inflight.Offset, (ushort)inflight.Queues, (ushort)inflight.QueueSize);
         return TellAsync(FrontendRequest.SetInflightFd, description, cancellation, inflight.File);
     }
@@ -62,30 +121,27 @@ public sealed partial class FrontendSession
     /// <param name="limit">Bytes accepted at most.</param>
     public async Task<byte[]> SaveStateAsync(int limit = 16 << 20, CancellationToken cancellation = default)
     {
+        Require(ProtocolFeatures.DeviceState);
         (FileDescriptor read, FileDescriptor write) = Pipe();
-        using (read)
-        {
-            using (write)
-                await TransferStateAsync(DeviceStateDirection.Save, write, cancellation).ConfigureAwait(false);
+        FileDescriptor? theirs;
+        using (write)
+            theirs = await TransferStateAsync(DeviceStateDirection.Save, write, read, cancellation).ConfigureAwait(false);
 
-            byte[] state = await ReadToEndAsync(read, limit, cancellation).ConfigureAwait(false);
-            await CheckStateAsync(cancellation).ConfigureAwait(false);
-            return state;
-        }
+        byte[] state = await StreamAsync(theirs, writable: false, stream => ReadToEnd(stream, limit), cancellation).ConfigureAwait(false);
+        await CheckStateAsync(cancellation).ConfigureAwait(false);
+        return state;
     }
 
     /// <summary>Gives state back to a device, with all rings stopped.</summary>
     public async Task LoadStateAsync(ReadOnlyMemory<byte> state, CancellationToken cancellation = default)
     {
+        Require(ProtocolFeatures.DeviceState);
         (FileDescriptor read, FileDescriptor write) = Pipe();
-        using (write)
-        {
-            using (read)
-                await TransferStateAsync(DeviceStateDirection.Load, read, cancellation).ConfigureAwait(false);
+        FileDescriptor theirs;
+        using (read)
+            theirs = await TransferStateAsync(DeviceStateDirection.Load, read, write, cancellation).ConfigureAwait(false);
 
-            await WriteAllAsync(write, state, cancellation).ConfigureAwait(false);
-        }
-
+        await StreamAsync(theirs, writable: true, stream => Write(stream, state.Span), cancellation).ConfigureAwait(false);
         await CheckStateAsync(cancellation).ConfigureAwait(false);
     }
 
@@ -103,6 +159,10 @@ public sealed partial class FrontendSession
     {
         try
         {
+            // A refusal has no payload at all, or a size of 0.
+            if (reply.Payload.IsEmpty)
+                throw new FrontendException($"the back-end has no configuration space at {offset} of {size} bytes");
+
             MessageReader reader = reply.Reader("GET_CONFIG");
             ConfigDescription description = reader.ReadPayload<ConfigDescription>();
             if (description.Size == 0)
@@ -117,24 +177,45 @@ public sealed partial class FrontendSession
         }
         catch (ProtocolException e)
         {
-            throw new FrontendException($"the back-end answered wrongly: {e.Message}", e);
+            throw WrongAnswer(e);
         }
     }
 
-    private async Task TransferStateAsync(DeviceStateDirection direction, FileDescriptor pipe, CancellationToken cancellation)
+    /// <param name="direction">From or to the device.</param>
+    /// <param name="theirs">The end of the pipe that the back-end gets; stays the caller's.</param>
+    /// <param name="ours">The other end; owned from here on.</param>
+    /// <returns>Where to read or write, owned by the caller: our end, or what the back-end sent instead.</returns>
+    private async Task<FileDescriptor> TransferStateAsync(
+        DeviceStateDirection direction, FileDescriptor theirs, FileDescriptor ours, CancellationToken cancellation)
     {
-        byte[] payload = Bytes(new DeviceStateTransfer(direction, DeviceStateTransfer.PhaseStopped));
-        using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.SetDeviceStateFd, payload, [pipe], expectsReply: true, _options.Timeout, cancellation).ConfigureAwait(false);
-        ulong result = ReadReply<UInt64Payload>(FrontendRequest.SetDeviceStateFd, reply).Value;
-        if ((result & 0xff) != 0 || (result & DeviceStateTransfer.NoFdReturned) == 0)
-            throw new FrontendException($"the back-end refused SET_DEVICE_STATE_FD (0x{result:x})");
+        try
+        {
+            byte[] payload = Bytes(new DeviceStateTransfer(direction, DeviceStateTransfer.PhaseStopped));
+            using VhostUserMessage reply = await ExchangeAsync(
+                FrontendRequest.SetDeviceStateFd, payload, [theirs], _options.Timeout, cancellation).ConfigureAwait(false);
+            ulong result = ReadReply<UInt64Payload>(FrontendRequest.SetDeviceStateFd, reply).Value;
+            bool sent = (result & DeviceStateTransfer.NoFdReturned) == 0;
+            if ((result & 0xff) != 0 || reply.Fds.Count != (sent ? 1 : 0))
+                throw new FrontendException($"the back-end refused SET_DEVICE_STATE_FD (0x{result:x} with {reply.Fds.Count} descriptors)");
+
+            if (!sent)
+                return ours;
+
+            FileDescriptor instead = reply.Fds.Take();
+            ours.Dispose();
+            return instead;
+        }
+        catch
+        {
+            ours.Dispose();
+            throw;
+        }
     }
 
     private async Task CheckStateAsync(CancellationToken cancellation)
     {
         using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.CheckDeviceState, ReadOnlyMemory<byte>.Empty, [], expectsReply: true, _options.DrainTimeout, cancellation).ConfigureAwait(false);
+            FrontendRequest.CheckDeviceState, ReadOnlyMemory<byte>.Empty, [], _options.DrainTimeout, cancellation).ConfigureAwait(false);
         if (ReadReply<UInt64Payload>(FrontendRequest.CheckDeviceState, reply).Value is not 0 and ulong status)
             throw new FrontendException($"the device state could not be transferred (status {status})");
     }
@@ -148,13 +229,40 @@ public sealed partial class FrontendSession
         return (new FileDescriptor(ends[0]), new FileDescriptor(ends[1]));
     }
 
-    private async Task<byte[]> ReadToEndAsync(FileDescriptor pipe, int limit, CancellationToken cancellation)
+    /// <summary>Reads or writes state on a thread that waits, and no longer than a back-end gets for it.</summary>
+    private async Task<byte[]> StreamAsync(FileDescriptor file, bool writable, Func<Stream, byte[]> transfer, CancellationToken cancellation)
     {
-        using FileStream stream = PipeStream(pipe, FileAccess.Read);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        deadline.CancelAfter(_options.DrainTimeout);
+        try
+        {
+            return await Task.Factory.StartNew(
+                () =>
+                {
+                    using (file)
+                    using (var stream = new DescriptorStream(file, writable, deadline.Token))
+                        return transfer(stream);
+                },
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new FrontendException($"the back-end did not transfer its state within {_options.DrainTimeout.TotalSeconds:0.#} s");
+        }
+        catch (SystemCallException e)
+        {
+            throw new FrontendException($"the device state could not be transferred: {e.Message}", e);
+        }
+    }
+
+    private static byte[] ReadToEnd(Stream stream, int limit)
+    {
         using MemoryStream state = new();
         byte[] buffer = new byte[65536];
         int count;
-        while ((count = await stream.ReadAsync(buffer, cancellation).AsTask().WaitAsync(_options.DrainTimeout, cancellation).ConfigureAwait(false)) != 0)
+        while ((count = stream.Read(buffer)) != 0)
         {
             if (state.Length > limit - count)
                 throw new FrontendException($"the device state is larger than {limit} bytes");
@@ -165,19 +273,17 @@ public sealed partial class FrontendSession
         return state.ToArray();
     }
 
-    private async Task WriteAllAsync(FileDescriptor pipe, ReadOnlyMemory<byte> state, CancellationToken cancellation)
+    private static byte[] Write(Stream stream, ReadOnlySpan<byte> state)
     {
-        using FileStream stream = PipeStream(pipe, FileAccess.Write);
         try
         {
-            await stream.WriteAsync(state, cancellation).AsTask().WaitAsync(_options.DrainTimeout, cancellation).ConfigureAwait(false);
+            stream.Write(state);
         }
-        catch (IOException)
+        catch (SystemCallException e) when (e.Error == EPIPE)
         {
             // The device stopped reading: CHECK_DEVICE_STATE says what it thinks.
         }
-    }
 
-    private static FileStream PipeStream(FileDescriptor pipe, FileAccess access)
-        => new(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.Value, ownsHandle: false), access, bufferSize: 0);
+        return [];
+    }
 }

@@ -20,11 +20,17 @@ public sealed partial class FrontendSession
 
     /// <summary>Shares one more region (ADD_MEM_REG; needs CONFIGURE_MEM_SLOTS).</summary>
     public Task AddMemoryAsync(FrontendRegion region, CancellationToken cancellation = default)
-        => TellAsync(FrontendRequest.AddMemReg, Single(region.Region), [region.File], cancellation);
+    {
+        Require(ProtocolFeatures.ConfigureMemSlots);
+        return TellAsync(FrontendRequest.AddMemReg, Single(region.Region), [region.File], cancellation);
+    }
 
     /// <summary>Takes one region back (REM_MEM_REG; needs CONFIGURE_MEM_SLOTS).</summary>
     public Task RemoveMemoryAsync(in MemoryRegion region, CancellationToken cancellation = default)
-        => TellAsync(FrontendRequest.RemMemReg, Single(region), [], cancellation);
+    {
+        Require(ProtocolFeatures.ConfigureMemSlots);
+        return TellAsync(FrontendRequest.RemMemReg, Single(region), [], cancellation);
+    }
 
     /// <summary>How many regions the back-end takes (GET_MAX_MEM_SLOTS), or the baseline's 8.</summary>
     public async Task<int> GetMaxMemorySlotsAsync(CancellationToken cancellation = default)
@@ -37,8 +43,9 @@ public sealed partial class FrontendSession
     /// <param name="size">Bytes of bitmap: one bit per 4 KiB page from guest address 0.</param>
     public async Task SetLogAsync(FileDescriptor file, ulong size, ulong offset = 0, CancellationToken cancellation = default)
     {
+        Require(ProtocolFeatures.LogShmFd);
         using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.SetLogBase, Bytes(new LogDescription(size, offset)), [file], expectsReply: true, _options.Timeout, cancellation).ConfigureAwait(false);
+            FrontendRequest.SetLogBase, Bytes(new LogDescription(size, offset)), [file], _options.Timeout, cancellation).ConfigureAwait(false);
 
         // The reply's payload is empty or a u64, by implementation; that it came is what matters, unless it says failure.
         if (reply.Payload.Length == UInt64Payload.WireSize && ReadReply<UInt64Payload>(FrontendRequest.SetLogBase, reply).Value is not 0 and ulong status)
@@ -50,20 +57,12 @@ public sealed partial class FrontendSession
     public Task UpdateIotlbAsync(ulong iova, ulong size, FrontendAddress target, bool read, bool write, CancellationToken cancellation = default)
     {
         IotlbPermissions permissions = (read ? IotlbPermissions.Read : 0) | (write ? IotlbPermissions.Write : 0);
-        return SendIotlbAsync(new IotlbMessage(iova, size, target, permissions, IotlbType.Update), cancellation);
+        return TellAsync(FrontendRequest.IotlbMsg, new IotlbMessage(iova, size, target, permissions, IotlbType.Update), cancellation);
     }
 
     /// <summary>Takes translations back (IOTLB_MSG, invalidate).</summary>
     public Task InvalidateIotlbAsync(ulong iova, ulong size, CancellationToken cancellation = default)
-        => SendIotlbAsync(new IotlbMessage(iova, size, default, IotlbPermissions.None, IotlbType.Invalidate), cancellation);
-
-    private async Task SendIotlbAsync(IotlbMessage message, CancellationToken cancellation)
-    {
-        using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.IotlbMsg, Bytes(message), [], expectsReply: true, _options.Timeout, cancellation).ConfigureAwait(false);
-        if (ReadReply<UInt64Payload>(FrontendRequest.IotlbMsg, reply).Value is not 0 and ulong status)
-            throw new FrontendException($"the back-end refused IOTLB_MSG (status {status})");
-    }
+        => TellAsync(FrontendRequest.IotlbMsg, new IotlbMessage(iova, size, default, IotlbPermissions.None, IotlbType.Invalidate), cancellation);
 
     private byte[] Single(in MemoryRegion region)
     {

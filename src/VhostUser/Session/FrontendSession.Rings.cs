@@ -51,7 +51,7 @@ public sealed partial class FrontendSession
     public async Task<uint> StopRingAsync(int index, CancellationToken cancellation = default)
     {
         using VhostUserMessage reply = await ExchangeAsync(
-            FrontendRequest.GetVringBase, Bytes(new VringState((uint)index, 0)), [], expectsReply: true, _options.DrainTimeout, cancellation).ConfigureAwait(false);
+            FrontendRequest.GetVringBase, Bytes(new VringState((uint)index, 0)), [], _options.DrainTimeout, cancellation).ConfigureAwait(false);
         VringState state = ReadReply<VringState>(FrontendRequest.GetVringBase, reply);
         return state.Index == (uint)index
             ? state.Number
@@ -60,7 +60,10 @@ public sealed partial class FrontendSession
 
     /// <summary>Kicks a ring by message (VRING_KICK; needs INBAND_NOTIFICATIONS).</summary>
     public Task KickInBandAsync(int index, CancellationToken cancellation = default)
-        => TellAsync(FrontendRequest.VringKick, new VringState((uint)index, 0), cancellation);
+    {
+        Require(ProtocolFeatures.InbandNotifications);
+        return TellAsync(FrontendRequest.VringKick, new VringState((uint)index, 0), cancellation);
+    }
 
     private Task SetRingFdAsync(FrontendRequest request, int index, EventFd? fd, CancellationToken cancellation)
         => fd is null

@@ -71,6 +71,11 @@ public sealed partial class FrontendSession : IAsyncDisposable
         {
             var offered = (ProtocolFeatures)await AskAsync(FrontendRequest.GetProtocolFeatures, cancellation).ConfigureAwait(false);
             ProtocolFeatures agreed = offered & _options.WantedProtocol;
+
+            // Notifications as messages stand on two other features.
+            if (!agreed.HasFlag(ProtocolFeatures.BackendReq | ProtocolFeatures.ReplyAck) || _options.Handler is null)
+                agreed &= ~ProtocolFeatures.InbandNotifications;
+
             await TellAsync(FrontendRequest.SetProtocolFeatures, new UInt64Payload((ulong)agreed), cancellation).ConfigureAwait(false);
             Protocol = agreed;
         }
@@ -112,7 +117,13 @@ public sealed partial class FrontendSession : IAsyncDisposable
             await _channel.DisposeAsync().ConfigureAwait(false);
 
         _socket.Dispose();
-        _turn.Dispose();
+    }
+
+    /// <summary>Messages that need a feature are not sent without it: most back-ends hang up on them.</summary>
+    private void Require(ProtocolFeatures feature)
+    {
+        if (!Has(feature))
+            throw new FrontendException($"the protocol feature {feature} has not been negotiated with the back-end");
     }
 
     private async Task OpenChannelAsync(IBackendRequestHandler handler, CancellationToken cancellation)
@@ -128,7 +139,7 @@ public sealed partial class FrontendSession : IAsyncDisposable
     /// <summary>A request that the protocol answers with a u64.</summary>
     private async Task<ulong> AskAsync(FrontendRequest request, CancellationToken cancellation)
     {
-        using VhostUserMessage reply = await ExchangeAsync(request, ReadOnlyMemory<byte>.Empty, [], expectsReply: true, _options.Timeout, cancellation).ConfigureAwait(false);
+        using VhostUserMessage reply = await ExchangeAsync(request, ReadOnlyMemory<byte>.Empty, [], _options.Timeout, cancellation).ConfigureAwait(false);
         return ReadReply<UInt64Payload>(request, reply).Value;
     }
 
@@ -139,26 +150,26 @@ public sealed partial class FrontendSession : IAsyncDisposable
         where T : struct, IPayload<T>
         => TellAsync(request, Bytes(payload), fds, cancellation);
 
-    /// <summary>A request that the protocol does not answer: acknowledged where REPLY_ACK is negotiated.</summary>
+    /// <summary>
+    /// A request that the protocol does not answer. With REPLY_ACK it is acknowledged; without, the answer to a
+    /// GET_FEATURES sent behind it says that it has been dealt with, if not how.
+    /// </summary>
     private async Task TellAsync(FrontendRequest request, ReadOnlyMemory<byte> payload, IReadOnlyList<FileDescriptor> fds, CancellationToken cancellation)
     {
-        using VhostUserMessage? reply = await ExchangeOrSendAsync(request, payload, fds, cancellation).ConfigureAwait(false);
-        if (reply is not null && ReadReply<UInt64Payload>(request, reply).Value is not 0 and ulong status)
-            throw new FrontendException($"the back-end refused {NameOf(request)} (status {status})");
-    }
-
-    private async Task<VhostUserMessage?> ExchangeOrSendAsync(
-        FrontendRequest request, ReadOnlyMemory<byte> payload, IReadOnlyList<FileDescriptor> fds, CancellationToken cancellation)
-    {
         // SET_PROTOCOL_FEATURES itself cannot be acknowledged: REPLY_ACK is agreed on only by it.
-        if (Has(ProtocolFeatures.ReplyAck))
-            return await ExchangeAsync(request, payload, fds, expectsReply: false, _options.Timeout, cancellation).ConfigureAwait(false);
-
+        bool acknowledged = Has(ProtocolFeatures.ReplyAck);
         await _turn.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            await SendAsync(request, MessageFlags.None, payload, fds, cancellation).ConfigureAwait(false);
-            return null;
+            if (!acknowledged)
+            {
+                using (await ExchangeInTurnAsync(request, FrontendRequest.GetFeatures, payload, fds, _options.Timeout, cancellation).ConfigureAwait(false))
+                    return;
+            }
+
+            using VhostUserMessage reply = await ExchangeInTurnAsync(request, request, payload, fds, _options.Timeout, cancellation, MessageFlags.NeedReply).ConfigureAwait(false);
+            if (ReadReply<UInt64Payload>(request, reply).Value is not 0 and ulong status)
+                throw new FrontendException($"the back-end refused {NameOf(request)} (status {status})");
         }
         finally
         {
@@ -166,41 +177,59 @@ public sealed partial class FrontendSession : IAsyncDisposable
         }
     }
 
+    /// <summary>A request that the protocol answers.</summary>
     private async Task<VhostUserMessage> ExchangeAsync(
-        FrontendRequest request,
-        ReadOnlyMemory<byte> payload,
-        IReadOnlyList<FileDescriptor> fds,
-        bool expectsReply,
-        TimeSpan timeout,
-        CancellationToken cancellation)
+        FrontendRequest request, ReadOnlyMemory<byte> payload, IReadOnlyList<FileDescriptor> fds, TimeSpan timeout, CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            var pending = new Pending(request);
-            Volatile.Write(ref _pending, pending);
+            return await ExchangeInTurnAsync(request, request, payload, fds, timeout, cancellation).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    private async Task<VhostUserMessage> ExchangeInTurnAsync(
+        FrontendRequest request,
+        FrontendRequest answered,
+        ReadOnlyMemory<byte> payload,
+        IReadOnlyList<FileDescriptor> fds,
+        TimeSpan timeout,
+        CancellationToken cancellation,
+        MessageFlags flags = MessageFlags.None)
+    {
+        var pending = new Pending(request, answered);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        deadline.CancelAfter(timeout);
+        try
+        {
+            // A full fence between our request and the end of the connection: partner of the exchange in EndPending.
+            Interlocked.Exchange(ref _pending, pending);
             if (_closed.Task.IsCompleted)
                 throw Gone(request, _closed.Task.Result);
 
-            await SendAsync(request, expectsReply ? MessageFlags.None : MessageFlags.NeedReply, payload, fds, cancellation).ConfigureAwait(false);
-            try
-            {
-                return await pending.Reply.Task.WaitAsync(timeout, cancellation).ConfigureAwait(false);
-            }
-            catch (Exception e) when (e is TimeoutException or OperationCanceledException)
-            {
-                // The answer may still come and would be taken for the next one's: the connection is of no more use.
-                _socket.Shutdown();
-                if (e is TimeoutException)
-                    throw new FrontendException($"the back-end did not answer {NameOf(request)} within {timeout.TotalSeconds:0.#} s");
+            await SendAsync(request, flags, payload, fds, deadline.Token).ConfigureAwait(false);
+            if (answered != request)
+                await SendAsync(answered, MessageFlags.None, ReadOnlyMemory<byte>.Empty, [], deadline.Token).ConfigureAwait(false);
 
-                throw;
-            }
+            return await pending.Reply.Task.WaitAsync(deadline.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The answer may still come and would be taken for the next one's: the connection is of no more use.
+            _socket.Shutdown();
+            if (!pending.Reply.TrySetCanceled(CancellationToken.None) && pending.Reply.Task.IsCompletedSuccessfully)
+                pending.Reply.Task.Result.Dispose();
+
+            cancellation.ThrowIfCancellationRequested();
+            throw new FrontendException($"the back-end did not answer {NameOf(request)} within {timeout.TotalSeconds:0.#} s");
         }
         finally
         {
-            Volatile.Write(ref _pending, null);
-            _turn.Release();
+            Interlocked.CompareExchange(ref _pending, null, pending);
         }
     }
 
@@ -230,9 +259,11 @@ public sealed partial class FrontendSession : IAsyncDisposable
         }
         catch (ProtocolException e)
         {
-            throw new FrontendException($"the back-end answered wrongly: {e.Message}", e);
+            throw WrongAnswer(e);
         }
     }
+
+    private static FrontendException WrongAnswer(ProtocolException e) => new($"the back-end answered wrongly: {e.Message}", e);
 
     private static byte[] Bytes<T>(in T payload)
         where T : struct, IPayload<T>
@@ -251,13 +282,15 @@ public sealed partial class FrontendSession : IAsyncDisposable
         {
             while (await _socket.ReceiveAsync(static _ => VhostUserSocket.MaxPayload, CancellationToken.None).ConfigureAwait(false) is { } message)
             {
-                Pending? pending = Interlocked.Exchange(ref _pending, null);
-                if (pending is null || !message.Header.IsReply || message.Header.Request != (uint)pending.Request)
+                // A request that is answered wrongly stays where EndPending finds it.
+                Pending? pending = Volatile.Read(ref _pending);
+                if (pending is null || !message.Header.IsReply || message.Header.Request != (uint)pending.Answered)
                 {
                     message.Dispose();
                     throw new ProtocolException(NameOf((FrontendRequest)message.Header.Request), "the back-end sent a reply that nobody asked for");
                 }
 
+                Interlocked.CompareExchange(ref _pending, null, pending);
                 if (!pending.Reply.TrySetResult(message))
                     message.Dispose();
             }
@@ -267,14 +300,25 @@ public sealed partial class FrontendSession : IAsyncDisposable
             cause = e;
         }
 
-        _closed.TrySetResult(cause);
-        Pending? waiting = Volatile.Read(ref _pending);
-        waiting?.Reply.TrySetException(Gone(waiting.Request, cause));
+        EndPending(cause);
     }
 
-    private sealed class Pending(FrontendRequest request)
+    private void EndPending(Exception? cause)
+    {
+        // Nobody reads any more: the back-end should know.
+        _socket.Shutdown();
+        _closed.TrySetResult(cause);
+        if (Interlocked.Exchange(ref _pending, null) is { } waiting)
+            waiting.Reply.TrySetException(Gone(waiting.Request, cause));
+    }
+
+    /// <param name="request">What was asked.</param>
+    /// <param name="answered">The request whose answer ends the wait.</param>
+    private sealed class Pending(FrontendRequest request, FrontendRequest answered)
     {
         public FrontendRequest Request { get; } = request;
+
+        public FrontendRequest Answered { get; } = answered;
 
         public TaskCompletionSource<VhostUserMessage> Reply { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
