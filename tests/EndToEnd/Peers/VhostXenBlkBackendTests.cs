@@ -1,0 +1,8 @@
+using GuestKit;
+
+namespace EndToEnd.Tests.Peers;
+
+public sealed class VhostXenBlkBackendTests : BlockBackendTests
+{
+    protected override BlockDaemon Daemon { get; } = new VhostXenBlk();
+}
