@@ -1,0 +1,13 @@
+using Fuzz.Engine;
+
+namespace Fuzz.Targets;
+
+/// <summary>What can be fuzzed, by name.</summary>
+internal static class AllTargets
+{
+    public static IReadOnlyDictionary<string, Func<FuzzTarget>> ByName { get; } = new SortedDictionary<string, Func<FuzzTarget>>(StringComparer.Ordinal)
+    {
+        ["message"] = static () => new MessageTarget(),
+        ["ring"] = static () => new RingTarget(),
+    };
+}
