@@ -58,6 +58,23 @@ public sealed unsafe class EventFd : IDisposable
     /// <summary>Takes all signals so far; true when there was one.</summary>
     public bool Drain() => TryRead(out _);
 
+    /// <summary>
+    /// Frees a thread that waits in <see cref="Signal"/>: the open file is the peer's as well, who can make it block and fill
+    /// its counter. For the end, as it takes signals that were the peer's.
+    /// </summary>
+    public void Unblock()
+    {
+        try
+        {
+            Handle.SetNonBlocking(true);
+            Drain();
+        }
+        catch (SystemCallException)
+        {
+            // Not reached: setting a flag on an open eventfd does not fail.
+        }
+    }
+
     public void Dispose() => Handle.Dispose();
 
     private static bool IsEventFd(FileDescriptor received)

@@ -51,6 +51,9 @@ public static unsafe partial class LibC
     [LibraryImport(libc, SetLastError = true)]
     public static partial int getpid();
 
+    [LibraryImport(libc)]
+    public static partial int getppid();
+
     [LibraryImport(libc, SetLastError = true)]
     public static partial uint geteuid();
 

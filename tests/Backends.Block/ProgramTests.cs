@@ -74,6 +74,29 @@ public sealed class ProgramTests : IDisposable
         }
     }
 
+    // A front-end sends its own end of the connection as the back-end's channel and goes: the daemon would keep itself busy.
+    [Fact]
+    public void FrontEnd_SendsItsOwnEndAndGoes_TheNextIsServed()
+    {
+        using Process process = Start($"--socket-path={_socket}", $"--blk-file={_file.Path}");
+        WaitUntilListening(process);
+        using (FileDescriptor first = FdSocket.Connect(_socket))
+        {
+            // SET_PROTOCOL_FEATURES with REPLY_ACK and BACKEND_REQ, then SET_BACKEND_REQ_FD, which is refused.
+            FdSocket.SendWithFds(first, [16, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 0x28, 0, 0, 0, 0, 0, 0, 0], []);
+            FdSocket.SendWithFds(first, [21, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0], [first.Value]);
+            byte[] reply = new byte[20];
+            Assert.Equal(20, FdSocket.ReceiveWithFds(first, reply, [], 0, LibC.MSG_WAITALL, out _));
+            Assert.Equal(1, reply[12]);
+        }
+
+        using FileDescriptor second = FdSocket.Connect(_socket);
+        FdSocket.SendWithFds(second, [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], []);
+        Span<pollfd> poll = [new pollfd { fd = second.Value, events = LibC.POLLIN }];
+        Assert.Equal(1, FileIO.Poll(poll, (int)Deadline.TotalMilliseconds));
+        End(process);
+    }
+
     private static void End(Process process)
     {
         Assert.Equal(0, LibC.kill(process.Id, LibC.SIGTERM));

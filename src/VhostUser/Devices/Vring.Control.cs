@@ -24,9 +24,23 @@ public sealed partial class Vring
         _quiescing = false;
         _waitsForIotlb = false;
         FillPool(setup.Layout.Size);
-        _handler.Start(setup.Features);
-        if (setup.Kick is { } kick)
-            _worker.WatchKick(kick, this);
+        try
+        {
+            if (setup.Kick is { } kick)
+                _worker.WatchKick(kick, this);
+
+            _handler.Start(setup.Features);
+        }
+        catch
+        {
+            // The session takes it for stopped, and takes its memory away.
+            if (setup.Kick is { } kick)
+                _worker.UnwatchKick(kick);
+
+            _queue = null;
+            _setup = null;
+            throw;
+        }
 
         _logger.QueueStarted(_deviceName, Index, setup.IsPacked ? "packed" : "split", setup.Layout.Size, setup.Base);
     });
@@ -63,6 +77,8 @@ public sealed partial class Vring
             if (_queue is null)
                 return;
 
+            // What was completed since the last round is not visible yet, and the ring may be gone before this one ends.
+            Publish();
             if (!_quiescing)
             {
                 _quiescing = true;

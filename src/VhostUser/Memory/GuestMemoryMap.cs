@@ -13,6 +13,10 @@ public sealed unsafe class GuestMemoryMap
 {
     public static readonly GuestMemoryMap Empty = new([]);
 
+    // Buffers of a chain that cross from region to region, so often in all: a guest has a few regions, and each piece costs
+    // an iovec that is kept for the next chain.
+    private const int MaxCrossings = 1024;
+
     // Sorted by guest address, for the binary search.
     private readonly GuestMemoryRegion[] _regions;
 
@@ -45,6 +49,7 @@ public sealed unsafe class GuestMemoryMap
         canPin = true;
         ResolveResult result = ResolveResult.Ok;
         GuestMemoryRegion? region = null;
+        int crossings = 0;
         foreach (ref readonly GuestRange range in ranges)
         {
             ulong address = range.Address.Value;
@@ -81,6 +86,8 @@ public sealed unsafe class GuestMemoryMap
 
                 address += part;
                 left -= part;
+                if (left != 0 && ++crossings > MaxCrossings)
+                    return Outside(readable, writable);
             }
             while (left != 0);
         }

@@ -117,6 +117,17 @@ internal sealed class VhostUserSocket : IDisposable
         }
     }
 
+    /// <summary>The process that made the other end, or listened for it (SO_PEERCRED); 0 where it is not visible from here.</summary>
+    public unsafe int PeerProcess
+    {
+        get
+        {
+            ucred credentials = default;
+            _socket.GetRawSocketOption(SOL_SOCKET, SO_PEERCRED, new Span<byte>(&credentials, sizeof(ucred)));
+            return credentials.pid;
+        }
+    }
+
     /// <summary>Ends both directions: a receiver waiting elsewhere sees the end of the connection.</summary>
     public void Shutdown()
     {

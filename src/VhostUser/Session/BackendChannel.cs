@@ -14,10 +14,13 @@ internal sealed class BackendChannel
 {
     private static readonly TimeSpan ReplyDeadline = TimeSpan.FromSeconds(30);
 
+    // A front-end that causes messages and does not read them loses some, instead of filling our memory.
+    private const int MostWaiting = 1024;
+
     private readonly VhostUserSocket _socket;
     private readonly string _device;
     private readonly ILogger _logger;
-    private readonly Channel<Outgoing> _outgoing = Channel.CreateUnbounded<Outgoing>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly Channel<Outgoing> _outgoing = Channel.CreateBounded<Outgoing>(new BoundedChannelOptions(MostWaiting) { SingleReader = true });
     private readonly CancellationTokenSource _cancel = new();
     private readonly int[] _callsPosted;
     private readonly Task _pump;
@@ -75,6 +78,9 @@ internal sealed class BackendChannel
     public async Task CloseAsync()
     {
         _outgoing.Writer.TryComplete();
+
+        // The front-end has a share in the socket and may have made it block: this wakes whoever waits in the kernel.
+        _socket.Shutdown();
         await _cancel.CancelAsync().ConfigureAwait(false);
         await _pump.ConfigureAwait(false);
         _cancel.Dispose();
@@ -89,7 +95,11 @@ internal sealed class BackendChannel
         return bytes;
     }
 
-    private void Post(BackendRequest request, byte[] payload, Action? sending) => _outgoing.Writer.TryWrite(new Outgoing(request, payload, null, sending, null));
+    private void Post(BackendRequest request, byte[] payload, Action? sending)
+    {
+        if (!_outgoing.Writer.TryWrite(new Outgoing(request, payload, null, sending, null)))
+            sending?.Invoke();
+    }
 
     private async Task PumpAsync()
     {

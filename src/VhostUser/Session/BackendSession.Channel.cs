@@ -14,20 +14,34 @@ public sealed partial class BackendSession
     private async Task SetBackendReqFdAsync()
     {
         BackendChannel? old = _channel;
-        VhostUserSocket socket;
-        try
-        {
-            socket = new VhostUserSocket(_message.Fds.Take());
-        }
-        catch (Exception e) when (e is System.Net.Sockets.SocketException or SystemCallException or ArgumentException)
-        {
-            throw new RequestRefusedException($"the descriptor is no socket: {e.Message}", e);
-        }
-
+        VhostUserSocket socket = TakeChannel();
         _channel = new BackendChannel(socket, _vrings.Length, Name, _logger);
         _device.SetFrontend(HasProtocolFeature(ProtocolFeatures.ReplyAck) ? new DeviceChannel(this) : null);
         if (old is not null)
             await old.CloseAsync().ConfigureAwait(false);
+    }
+
+    private VhostUserSocket TakeChannel()
+    {
+        VhostUserSocket? socket = null;
+        try
+        {
+            socket = new VhostUserSocket(_message.Fds.Take());
+
+            // The front-end's end of a session's own socket would keep that session alive with nobody behind it. Who made
+            // the other end of such a socket is this process, or the one that handed it down - not the front-end.
+            int maker = socket.PeerProcess;
+            if (maker == _socket.PeerProcess || (maker != LibC.getpid() && maker != LibC.getppid()))
+                return socket;
+        }
+        catch (Exception e) when (e is System.Net.Sockets.SocketException or SystemCallException or ArgumentException)
+        {
+            socket?.Dispose();
+            throw new RequestRefusedException($"the descriptor is no socket: {e.Message}", e);
+        }
+
+        socket.Dispose();
+        throw new RequestRefusedException("the descriptor is an end of a session's own socket");
     }
 
     private async Task CloseChannelAsync()

@@ -81,9 +81,14 @@ public sealed partial class BackendSession
     }
 
     private Task ApplyLogAsync(SessionVring ring)
-        => ring is { Started: true, Address: not null } && TryResolve(ring, _memory, out VirtqueueLayout layout, out _)
-            ? ring.Vring.SetLogAsync(_log, LogsBuffers, layout.LogAddress)
-            : Task.CompletedTask;
+    {
+        if (ring is not { Started: true, Address: not null })
+            return Task.CompletedTask;
+
+        // A ring whose translation is missing just now lets go of the old log all the same: it is about to be unmapped.
+        GuestAddress? address = TryResolve(ring, _memory, out VirtqueueLayout layout, out _) ? layout.LogAddress : null;
+        return ring.Vring.SetLogAsync(_log, LogsBuffers, address);
+    }
 
     /// <summary>Where a ring's own writes are logged. Under an IOMMU the message has an I/O virtual address, so the translated one counts.</summary>
     private GuestAddress? RingLogAddress(in VringAddress address, GuestAddress translated)

@@ -122,8 +122,18 @@ public sealed partial class BackendSession
         }
     }
 
-    /// <summary>During post-copy, a ring may be waiting for a page, and so a message for the ring.</summary>
-    private Task WhileServedAsync(Task task) => _postcopy is null ? task : WhileConnectedAsync(task, EndPostcopy);
+    /// <summary>
+    /// A message may wait for a ring, and the ring's worker for the front-end: for a page during post-copy, or in the signal
+    /// of an eventfd that the front-end made block.
+    /// </summary>
+    private Task WhileServedAsync(Task task) => task.IsCompleted ? task : WhileConnectedAsync(task, FreeWorkers);
+
+    private void FreeWorkers()
+    {
+        EndPostcopy();
+        foreach (SessionVring ring in _vrings)
+            ring.Unblock();
+    }
 
     /// <summary>
     /// Waits for something that may depend on the front-end filling pages or closing a pipe, and notices when it

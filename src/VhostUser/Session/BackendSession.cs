@@ -194,8 +194,8 @@ public sealed partial class BackendSession
 
         // Order: faults are resolved by nobody any more, so their file goes first and wakes the workers that wait in
         // them; then the rings, with what is in flight; then what the rings used.
-        EndPostcopy();
-        await CleanUpStepAsync(() => Task.WhenAll(_vrings.Select(static ring => ring.StopAsync()))).ConfigureAwait(false);
+        FreeWorkers();
+        await CleanUpStepAsync(StopForGoodAsync).ConfigureAwait(false);
         await CleanUpStepAsync(EndDeviceStateAsync).ConfigureAwait(false);
         await CleanUpStepAsync(CloseChannelAsync).ConfigureAwait(false);
         foreach (SessionVring ring in _vrings)
@@ -205,6 +205,17 @@ public sealed partial class BackendSession
         DisposeLog();
         DisposeMemory();
         _socket.Dispose();
+    }
+
+    private async Task StopForGoodAsync()
+    {
+        Task stopped = Task.WhenAll(_vrings.Select(static ring => ring.StopAsync()));
+        while (await Task.WhenAny(stopped, Task.Delay(HangUpInterval, CancellationToken.None)).ConfigureAwait(false) != stopped)
+        {
+            FreeWorkers();
+        }
+
+        await stopped.ConfigureAwait(false);
     }
 
     private async Task CleanUpStepAsync(Func<Task> step)

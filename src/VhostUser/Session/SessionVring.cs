@@ -74,6 +74,13 @@ internal sealed class SessionVring(Vring vring) : IDisposable
         Kick = null;
     }
 
+    /// <summary>Frees the worker where the front-end made an eventfd block under it.</summary>
+    public void Unblock()
+    {
+        Call?.Unblock();
+        Error?.Unblock();
+    }
+
     /// <summary>Forgets what the driver set up, for RESET_DEVICE. The ring must be stopped.</summary>
     public void Reset()
     {

@@ -54,6 +54,19 @@ public sealed unsafe class GuestMemoryMapTests : IDisposable
         Assert.Equal(0, readable.Count + writable.Count);
     }
 
+    // Many small regions make many pieces of every buffer, and each piece stays allocated.
+    [Fact]
+    public void Resolve_BuffersInThousandsOfPieces_AreRefusedAndLeaveNothing()
+    {
+        GuestMemoryMap map = Map([.. Enumerable.Range(0, 100).Select(static i => ((ulong)i * Page, Page))]);
+        GuestRange whole = Range(0, (uint)(100 * Page), true);
+
+        (_, IovecList writable) = Resolve(map, ResolveResult.Ok, [.. Enumerable.Repeat(whole, 10)]);
+        Assert.Equal(1000, writable.Count);
+        (IovecList readable, writable) = Resolve(map, ResolveResult.OutsideMemory, [.. Enumerable.Repeat(whole, 11)]);
+        Assert.Equal(0, readable.Count + writable.Count);
+    }
+
     // CVE-2020-10725: a length of zero does not excuse the address.
     [Fact]
     public void Resolve_ZeroLengthOutside_IsRefused()
