@@ -17,6 +17,7 @@ namespace XenMemoryProvider.Store;
 public abstract class XenStoreNodes
 {
     private const int MaxListBytes = 16 << 20;
+    private const int MaxListRestarts = 100;
     private static readonly byte[] Ok = "OK\0"u8.ToArray();
 
     private protected XenStoreNodes(StoreConnection connection) => Connection = connection;
@@ -123,6 +124,7 @@ public abstract class XenStoreNodes
     {
         using var names = new MemoryStream();
         string? generation = null;
+        int restarts = 0;
         while (true)
         {
             byte[] message = StoreMessage.Build(Xenstore.MessageType.DirectoryPart, TransactionId, [], path, $"{names.Length}");
@@ -135,6 +137,7 @@ public abstract class XenStoreNodes
             generation = partGeneration;
             if (restarted)
             {
+                if (++restarts > MaxListRestarts) throw Connection.Nonsense($"xenstore's list of {path} has changed {restarts} times while it was read");
                 names.SetLength(0);
                 continue;
             }

@@ -121,6 +121,23 @@ public sealed class HostileDaemonTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task DirectoryPart_OfAListThatAlwaysChanges_EndsIt()
+    {
+        Task list = _store.ListAsync("/a", Cancel);
+        await _daemon.RefuseAsync(await _daemon.ReceiveAsync(), "E2BIG");
+        for (int generation = 0; generation < 1000 && !_store.Completion.IsCompleted; generation++)
+        {
+            Task<StoreDaemon.Request> next = _daemon.ReceiveAsync();
+            if (await Task.WhenAny(next, _store.Completion) != next)
+                break;
+
+            await _daemon.ReplyAsync(await next, $"{generation}|a|");
+        }
+
+        await Assert.ThrowsAsync<XenStoreConnectionException>(() => list);
+    }
+
+    [Fact]
     public async Task Stream_OfRandomBytes_EndsAndNeverHangs()
     {
         var random = new Random(11);
