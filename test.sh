@@ -80,7 +80,7 @@ projects() {
 
 if [ $fast -eq 0 ]; then
   eng/install-packages.sh gcc libc6-dev linux-libc-dev libxen-dev qemu-system-x86 qemu-utils qemu-system-common \
-    busybox-static fio e2fsprogs kmod cpio || { echo "0 passed, 1 failed"; exit 1; }
+    busybox-static fio e2fsprogs kmod cpio dpdk-dev || { echo "0 passed, 1 failed"; exit 1; }
 fi
 
 say "building"
