@@ -45,6 +45,10 @@ internal sealed class StoreConnection : IAsyncDisposable
     /// <exception cref="TimeoutException">No reply in time.</exception>
     internal async Task<byte[]> RequestAsync(Xenstore.MessageType type, string subject, byte[] message, CancellationToken cancellationToken)
     {
+        // The kernel's device wants a whole message within 4096 bytes, and would drop what it holds of a longer one.
+        if (_oneAtATime && message.Length > Xenstore.PayloadMax)
+            throw new XenException($"xenstore {type} {subject}", null, (int)XenErrno.E2BIG, "/dev/xen/xenbus takes 16 bytes less than the daemon's socket");
+
         var request = new StoreRequest(type, message, subject);
         lock (_lock)
         {

@@ -267,6 +267,8 @@ public sealed class XenStoreTests : IAsyncDisposable
         await Assert.ThrowsAsync<ArgumentException>(() => _store.ReadAsync("", Cancel));
         await Assert.ThrowsAsync<ArgumentException>(() => _store.ReadAsync("/a\0b", Cancel));
         await Assert.ThrowsAsync<ArgumentException>(() => _store.WriteAsync("/a", new string('x', 4094), Cancel));
+        await using var device = new XenStore(new StoreDaemon().Client, new XenStoreOptions(), oneAtATime: true);
+        Assert.Equal(XenErrno.E2BIG, (await Assert.ThrowsAsync<XenException>(() => device.WriteAsync("/a", new string('x', 4078), Cancel))).Error);
     }
 
     private async Task<(XenStoreWatch Watch, string Token)> WatchAsync(string path)
