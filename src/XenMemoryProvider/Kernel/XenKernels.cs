@@ -1,3 +1,4 @@
+using XenMemoryProvider.Kernel.Linux;
 using XenMemoryProvider.Kernel.Sockets;
 
 namespace XenMemoryProvider.Kernel;
@@ -21,10 +22,11 @@ public static class XenKernels
     public const string Help = "auto, off, devices (/dev/xen) or xen-model:SOCKET";
 
     /// <param name="how">One of the words above.</param>
+    /// <param name="ignored">With <see cref="Auto"/>: told why devices that are there cannot be opened.</param>
     /// <returns>Null: no Xen.</returns>
     /// <exception cref="XenException">It cannot be reached.</exception>
     /// <exception cref="ArgumentException">No such word.</exception>
-    public static IXenKernel? Open(string how)
+    public static IXenKernel? Open(string how, Action<XenException>? ignored = null)
     {
         if (how.StartsWith(ModelPrefix, StringComparison.Ordinal))
         {
@@ -47,8 +49,9 @@ public static class XenKernels
                     kernel.OpenPrivcmd().Dispose();
                     return kernel;
                 }
-                catch (XenException)
+                catch (XenException e)
                 {
+                    if (!XenDevice.IsAbsent(e.Errno)) ignored?.Invoke(e);
                     return null;
                 }
             default:

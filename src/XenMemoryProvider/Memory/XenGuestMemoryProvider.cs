@@ -40,8 +40,11 @@ public sealed class XenGuestMemoryProvider : IGuestMemoryProvider
     /// <param name="xen">See <see cref="XenKernels.Open"/>.</param>
     /// <exception cref="XenException">It was asked for by name and cannot be reached.</exception>
     /// <exception cref="ArgumentException">No such word.</exception>
-    public static IGuestMemoryProvider Choose(string xen = XenKernels.Auto, XenMemoryOptions? options = null, ILogger? logger = null) =>
-        XenKernels.Open(xen) is { } kernel ? new XenGuestMemoryProvider(kernel, options, logger) : new SharedFileProvider();
+    public static IGuestMemoryProvider Choose(string xen = XenKernels.Auto, XenMemoryOptions? options = null, ILogger? logger = null)
+    {
+        IXenKernel? kernel = XenKernels.Open(xen, reason => logger?.XenNotUsed(reason.Message));
+        return kernel is null ? new SharedFileProvider() : new XenGuestMemoryProvider(kernel, options, logger);
+    }
 
     /// <inheritdoc/>
     public RegionMapping Map(in MemoryRegion region, FileDescriptor fd)

@@ -12,4 +12,7 @@ internal static partial class XenMemoryLog
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "domain {Domid}: this kernel cannot restrict privcmd to it")]
     public static partial void NotRestricted(this ILogger logger, ushort domid);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "guests of this Xen cannot be served: {Reason}")]
+    public static partial void XenNotUsed(this ILogger logger, string reason);
 }

@@ -10,13 +10,6 @@ id=$(guest_id target)
 step "memory-probe"
 if /payload/probe/memory-probe "$id" target "$(guest_console target)" $megabytes; then result memory-probe ok; else result memory-probe FAIL "exit $?"; fi
 
-step "libxenforeignmemory on the same guest"
-if rates=$(/payload/foreign "$id" $((megabytes * 256))); then
-    while read -r line; do result libxenforeignmemory ok "$line"; done <<< "$rates"
-else
-    result libxenforeignmemory FAIL "exit $?"
-fi
-
 step "guest dies while it is mapped"
 if /payload/probe/memory-probe "$id" target dying $megabytes; then result memory-dying ok; else result memory-dying FAIL "exit $?"; fi
 check memory-guest-gone wait_for_guest_end target 60

@@ -55,8 +55,7 @@ internal static unsafe class ForeignChecks
         report.Check("foreign-nothing-there", () =>
             Refused(() => provider.Map(description with { GuestAddress = new GuestAddress(1UL << 40) }, nothing)));
         report.Check("foreign-pinning-is-refused", () => Pinning(provider, description, nothing));
-        report.Check("foreign-rate", () => Rate(() => provider.Map(description, nothing), pages));
-        report.Check("foreign-rate-one-batch", () => OneBatch(kernel, guest, pages));
+        Rates(report, kernel, guest, pages, () => provider.Map(description, nothing));
         report.Equal("foreign-nothing-left", mappings, Mappings);
     }
 
@@ -130,27 +129,35 @@ internal static unsafe class ForeignChecks
         return (!mapping.CanPin && ordinary == 4096 && pinned == -EFAULT, $"pread {ordinary}, with O_DIRECT {pinned}");
     }
 
-    private static (bool, string) Rate(Func<IDisposable> map, int pages)
-    {
-        double mapped = 0, unmapped = 0;
-        for (int round = 0; round < 6; round++)
-        {
-            long start = Stopwatch.GetTimestamp();
-            IDisposable mapping = map();
-            long middle = Stopwatch.GetTimestamp();
-            mapping.Dispose();
-            mapped = Math.Max(mapped, pages / Stopwatch.GetElapsedTime(start, middle).TotalSeconds);
-            unmapped = Math.Max(unmapped, pages / Stopwatch.GetElapsedTime(middle).TotalSeconds);
-        }
-        return (true, $"{mapped:F0} pages/s mapping, {unmapped:F0} unmapping, best of 6");
-    }
-
-    private static (bool, string) OneBatch(LinuxXenKernel kernel, ushort guest, int pages)
+    // The three take turns, and the best round of each counts: the machine has other things to do.
+    private static void Rates(Report report, LinuxXenKernel kernel, ushort guest, int pages, Func<IDisposable> provider)
     {
         using IPrivcmd privcmd = kernel.OpenPrivcmd();
         var gfns = new ulong[pages];
         var errors = new int[pages];
         for (int i = 0; i < pages; i++) gfns[i] = (ulong)i;
-        return Rate(() => privcmd.MapForeign(guest, gfns, PROT_READ | PROT_WRITE, errors, TimeSpan.FromSeconds(1)), pages);
+        (double Map, double Unmap) pieces = default, batch = default, library = default;
+        for (int round = 0; round < 8; round++)
+        {
+            pieces = Best(pieces, Rate(provider, pages));
+            batch = Best(batch, Rate(() => privcmd.MapForeign(guest, gfns, PROT_READ | PROT_WRITE, errors, TimeSpan.FromSeconds(1)), pages));
+            double[] rates = [.. Lab.Output("/payload/foreign", $"{guest}", $"{pages}").Split(' ').Select(double.Parse)];
+            library = Best(library, (rates[0], rates[1]));
+        }
+
+        foreach ((string name, (double map, double unmap)) in new[] { ("provider", pieces), ("one-batch", batch), ("libxenforeignmemory", library) })
+            report.Check($"foreign-rate-{name}", () => (map > 0, $"{map:F0} pages/s mapping, {unmap:F0} unmapping, best of 8"));
+    }
+
+    private static (double Map, double Unmap) Best((double Map, double Unmap) one, (double Map, double Unmap) other) =>
+        (Math.Max(one.Map, other.Map), Math.Max(one.Unmap, other.Unmap));
+
+    private static (double Map, double Unmap) Rate(Func<IDisposable> map, int pages)
+    {
+        long start = Stopwatch.GetTimestamp();
+        IDisposable mapping = map();
+        long middle = Stopwatch.GetTimestamp();
+        mapping.Dispose();
+        return (pages / Stopwatch.GetElapsedTime(start, middle).TotalSeconds, pages / Stopwatch.GetElapsedTime(middle).TotalSeconds);
     }
 }

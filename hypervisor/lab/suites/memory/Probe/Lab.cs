@@ -14,6 +14,14 @@ internal static class Lab
         return null;
     }
 
+    public static string Output(string program, params string[] arguments)
+    {
+        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true })!;
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0 ? output.Trim() : throw new InvalidOperationException($"{program}: exit code {process.ExitCode}");
+    }
+
     public static int Xl(params string[] arguments)
     {
         using Process process = Process.Start("xl", arguments);
