@@ -15,6 +15,7 @@ namespace EndToEnd.Tests.Peers;
 public sealed partial class DpdkVirtioUserTests
 {
     private const long Frames = 20_000;
+    private const long InFlight = 1024;
     private const ulong Forms = VirtioFeatures.RingPacked | VirtioFeatures.InOrder;
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
@@ -57,8 +58,10 @@ public sealed partial class DpdkVirtioUserTests
         Assert.Equal(expected, device.NegotiatedFeatures & Forms);
         Assert.Empty(log.Complaints);
         (long received, long sent) = Totals(said);
-        Assert.InRange(received, Frames, device.Looped);
-        Assert.InRange(sent, received, device.Looped + 1024);
+
+        // testpmd may stop before it reads the last bursts that the device gave back.
+        Assert.InRange(received, Frames - InFlight, device.Looped);
+        Assert.InRange(sent, received, device.Looped + InFlight);
     });
 
     /// <summary>The accumulated statistics that testpmd prints when it stops forwarding.</summary>
