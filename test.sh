@@ -103,6 +103,17 @@ for name in $(projects); do
   run_project "$name" -trait Category=Gcc -trait Category=Peer -trait Category=Qemu
 done
 
+if [ ${#only[@]} -eq 0 ] || [[ " ${only[*]} " == *" Fuzz "* ]]; then
+  say "fuzz: 60 s of new inputs"
+  seed=$(date +%s)
+  if nice dotnet "tests/Fuzz/bin/$configuration/net10.0/Fuzz.Tests.dll" --target all --seconds 60 --seed "$seed"; then
+    add 1 0
+  else
+    say "fuzz: something broke with seed $seed; the inputs are in ./findings"
+    add 0 1
+  fi
+fi
+
 # Suites that compare or measure (pv-disk, dotnet-hello) are run by hand: hypervisor/lab/run NAME.
 lab_suites=(smoke kernel memory conformance master hvm-smoke)
 
