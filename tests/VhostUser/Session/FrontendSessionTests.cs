@@ -90,6 +90,9 @@ public sealed class FrontendSessionTests : IAsyncLifetime
         await _frontend.SetCallAsync(0, call, Cancel);
         Assert.Equal(2, OpenFiles.CountOf(call));
         Assert.Equal(1, OpenFiles.CountOf(ring.Call));
+
+        // The change itself signals once, since a signal to the old one may have been lost.
+        RawRing.WaitFor(call, "call for the change");
         ring.Ring.AllowInterrupts();
         ring.Post([1]);
         RawRing.WaitFor(call, "call");
