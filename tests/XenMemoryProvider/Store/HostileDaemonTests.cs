@@ -128,7 +128,7 @@ public sealed class HostileDaemonTests : IAsyncDisposable
         for (int generation = 0; generation < 1000 && !_store.Completion.IsCompleted; generation++)
         {
             Task<StoreDaemon.Request> next = _daemon.ReceiveAsync();
-            if (await Task.WhenAny(next, _store.Completion) != next)
+            if (await Task.WhenAny(next, _store.Completion) != next || next.IsFaulted)
                 break;
 
             await _daemon.ReplyAsync(await next, $"{generation}|a|");
