@@ -1,0 +1,47 @@
+using XenMemoryProvider.Abi;
+using XenMemoryProvider.Kernel;
+using XenModel;
+using XenModel.Domains;
+using XenModel.Drivers;
+
+namespace Conformance.Machines;
+
+/// <summary>A model of its own in this process. Guests are made when a script asks for them.</summary>
+internal sealed class ModelMachine : Machine
+{
+    private readonly Hypervisor _xen = new();
+    private Domain? _pvh, _hvm;
+
+    public ModelMachine() => Kernel = new ModelXenKernel(_xen);
+
+    public override string Title => "model";
+
+    public override IXenKernel Kernel { get; }
+
+    public override ushort Pvh => (_pvh ??= Create("pvh", DomainType.PVH)).Id;
+
+    public override ushort Hvm => (_hvm ??= CreateHvm()).Id;
+
+    public Hypervisor Xen => _xen;
+
+    public override ushort CreateVictim() => Create("victim", DomainType.PVH).Id;
+
+    public override void Destroy(ushort domid) => _xen.DestroyDomain(domid);
+
+    public override void Dispose() => _xen.Dispose();
+
+    private Domain Create(string name, DomainType type) =>
+        _xen.CreateDomain(new DomainOptions { Name = name, Type = type, MemoryMiB = GuestMemoryMiB, Vcpus = 2 });
+
+    // xl starts QEMU for it, which makes the first ioreq server.
+    private Domain CreateHvm()
+    {
+        Domain domain = Create("hvm", DomainType.HVM);
+        using IPrivcmd privcmd = Kernel.OpenPrivcmd();
+        var create = new DmOp.Call { Op = DmOp.Command.CreateIoreqServer, CreateIoreqServer = new() { HandleBufioreq = DmOp.BufferedIoreq.Atomic } };
+        privcmd.DmOp(domain.Id, ref create);
+        var enable = new DmOp.Call { Op = DmOp.Command.SetIoreqServerState, SetIoreqServerState = new() { Id = create.CreateIoreqServer.Id, Enabled = 1 } };
+        privcmd.DmOp(domain.Id, ref enable);
+        return domain;
+    }
+}

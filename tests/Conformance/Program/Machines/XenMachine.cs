@@ -1,0 +1,57 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using VhostXen.Linux;
+using XenMemoryProvider.Abi;
+using XenMemoryProvider.Kernel;
+
+namespace Conformance.Machines;
+
+/// <summary>The Xen that this process's domain 0 runs on, with guests that the lab's suite created.</summary>
+/// <param name="pvh">See <see cref="Run.Pvh"/>.</param>
+/// <param name="hvm">See <see cref="Run.Hvm"/>.</param>
+/// <param name="victimConfig">xl's configuration file of the guests to be destroyed.</param>
+internal sealed class XenMachine(ushort pvh, ushort hvm, string victimConfig) : Machine
+{
+    private int _victims;
+
+    public override string Title => $"Xen {Version()}";
+
+    public override IXenKernel Kernel { get; } = new LinuxXenKernel();
+
+    public override ushort Pvh => pvh;
+
+    public override ushort Hvm => hvm;
+
+    public override ushort CreateVictim()
+    {
+        string name = string.Create(CultureInfo.InvariantCulture, $"victim{++_victims}");
+        Xl("create", "-q", "-p", victimConfig, $"name=\"{name}\"");
+        return ushort.Parse(Xl("domid", name), CultureInfo.InvariantCulture);
+    }
+
+    public override void Destroy(ushort domid) => Xl("destroy", domid.ToString(CultureInfo.InvariantCulture));
+
+    public override void Dispose()
+    {
+    }
+
+    private string Version()
+    {
+        const ulong version = 0, extraVersion = 1;
+        using IPrivcmd privcmd = Kernel.OpenPrivcmd();
+        using HypercallBuffer buffer = privcmd.AllocateBuffer(XenPage.Size);
+        int number = privcmd.Hypercall(new Privcmd.Hypercall { Op = (ulong)Hypercall.XenVersion, Arg0 = version }, buffer);
+        ulong text = buffer.Put<byte>(new byte[16]);
+        _ = privcmd.Hypercall(new Privcmd.Hypercall { Op = (ulong)Hypercall.XenVersion, Arg0 = extraVersion, Arg1 = text }, buffer);
+        return $"{number >> 16}.{number & 0xffff}{Encoding.ASCII.GetString(buffer.Span<byte>(text, 16)).TrimEnd('\0')}";
+    }
+
+    private static string Xl(params string[] arguments)
+    {
+        using Process xl = Process.Start(new ProcessStartInfo("xl", arguments) { RedirectStandardOutput = true })!;
+        string output = xl.StandardOutput.ReadToEnd().Trim();
+        xl.WaitForExit();
+        return xl.ExitCode == 0 ? output : throw new XenException($"xl {arguments[0]}", null, LibC.EIO, $"xl exited with {xl.ExitCode}");
+    }
+}
