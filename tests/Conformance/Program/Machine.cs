@@ -28,6 +28,12 @@ internal abstract class Machine : IDisposable
     /// <summary>A paused PVH guest for one script, to be destroyed in the course of it.</summary>
     public abstract ushort CreateVictim();
 
+    /// <summary>The guest that takes orders. A script leaves it as it was.</summary>
+    public abstract Agent Agent { get; }
+
+    /// <summary>Another one, for a script that breaks it. Its toolstack destroys it when it is crashed. Dispose it.</summary>
+    public abstract Agent CreateAgent();
+
     /// <summary>Destroys a guest as its toolstack does. Returns when Xen does not know it any more, or waits for its memory alone.</summary>
     public abstract void Destroy(ushort domid);
 

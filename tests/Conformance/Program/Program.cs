@@ -2,15 +2,15 @@ using System.Globalization;
 using Conformance;
 using Conformance.Machines;
 
-// conformance [--xen PVH HVM VICTIM-CONFIG] [--table FILE] [--only PREFIX]: runs the scripts on the model and, in a domain 0 with
-// two paused guests, on Xen. Prints a RESULT line per script; exit code 0 when every answer was the expected one.
+// conformance [--xen PVH HVM GUEST-CONFIG] [--table FILE] [--only PREFIX]: runs the scripts on the model and, in a domain 0 with
+// two paused guests and xl's configuration of more,, on Xen. Prints a RESULT line per script; exit code 0 when every answer was the expected one.
 string? Option(string name, int offset = 1)
 {
     int index = Array.IndexOf(args, name);
     return index >= 0 && index + offset < args.Length ? args[index + offset] : null;
 }
 
-XenMachine? xen = Option("--xen") is null
+using XenMachine? xen = Option("--xen") is null
     ? null
     : new XenMachine(
         ushort.Parse(Option("--xen")!, CultureInfo.InvariantCulture),

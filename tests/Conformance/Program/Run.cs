@@ -13,6 +13,7 @@ internal sealed class Run : IDisposable
 
     private readonly List<Step> _steps = [];
     private readonly Stack<Action> _deferred = new();
+    private bool _agentIsReset;
     private IPrivcmd? _privcmd;
     private IEvtchn? _evtchn;
     private IGntdev? _gntdev;
@@ -29,6 +30,18 @@ internal sealed class Run : IDisposable
 
     /// <summary>An HVM guest that never runs; its own device model has ioreq server 0.</summary>
     public ushort Hvm => Machine.Hvm;
+
+    /// <summary>The guest that takes orders, with nothing in its scratch pages.</summary>
+    public Agent Agent
+    {
+        get
+        {
+            Agent agent = Machine.Agent;
+            if (!_agentIsReset) agent.Reset();
+            _agentIsReset = true;
+            return agent;
+        }
+    }
 
     public IPrivcmd Privcmd => _privcmd ??= Machine.Kernel.OpenPrivcmd();
 

@@ -20,6 +20,7 @@ internal sealed record Script(string Name, Action<Run> Body, string? Note = null
         .. Scripts.EventScripts.All,
         .. Scripts.GrantScripts.All,
         .. Scripts.GrantCopyScripts.All,
+        .. Scripts.AccessScripts.All,
         .. Scripts.RestrictScripts.All,
     ];
 

@@ -11,6 +11,8 @@ internal sealed class ModelMachine : Machine
 {
     private readonly Hypervisor _xen = new();
     private Domain? _pvh, _hvm;
+    private Agent? _agent;
+    private IPrivcmd? _privcmd;
 
     public ModelMachine() => Kernel = new ModelXenKernel(_xen);
 
@@ -26,9 +28,28 @@ internal sealed class ModelMachine : Machine
 
     public override ushort CreateVictim() => Create("victim", DomainType.PVH).Id;
 
+    public override Agent Agent => _agent ??= CreateAgent();
+
+    public override Agent CreateAgent()
+    {
+        Domain domain = _xen.CreateDomain(new DomainOptions { Name = "agent", Type = DomainType.PVH, MemoryMiB = GuestMemoryMiB, Vcpus = 2, Paused = false });
+
+        // xl's part: a domain that crashed is destroyed.
+        _xen.Watch(changed =>
+        {
+            if (changed == domain && domain.Shutdown is not null) _xen.DestroyDomain(domain.Id);
+        });
+        return new ModelAgent(_privcmd ??= Kernel.OpenPrivcmd(), domain);
+    }
+
     public override void Destroy(ushort domid) => _xen.DestroyDomain(domid);
 
-    public override void Dispose() => _xen.Dispose();
+    public override void Dispose()
+    {
+        _agent?.Dispose();
+        _privcmd?.Dispose();
+        _xen.Dispose();
+    }
 
     private Domain Create(string name, DomainType type) =>
         _xen.CreateDomain(new DomainOptions { Name = name, Type = type, MemoryMiB = GuestMemoryMiB, Vcpus = 2 });

@@ -10,10 +10,12 @@ namespace Conformance.Machines;
 /// <summary>The Xen that this process's domain 0 runs on, with guests that the lab's suite created.</summary>
 /// <param name="pvh">See <see cref="Run.Pvh"/>.</param>
 /// <param name="hvm">See <see cref="Run.Hvm"/>.</param>
-/// <param name="victimConfig">xl's configuration file of the guests to be destroyed.</param>
-internal sealed class XenMachine(ushort pvh, ushort hvm, string victimConfig) : Machine
+/// <param name="guestConfig">xl's configuration file of the guests that scripts create.</param>
+internal sealed class XenMachine(ushort pvh, ushort hvm, string guestConfig) : Machine
 {
-    private int _victims;
+    private readonly List<IDisposable> _open = [];
+    private int _guests;
+    private Agent? _agent;
 
     public override string Title => $"Xen {Version()}";
 
@@ -23,17 +25,32 @@ internal sealed class XenMachine(ushort pvh, ushort hvm, string victimConfig) : 
 
     public override ushort Hvm => hvm;
 
-    public override ushort CreateVictim()
+    public override ushort CreateVictim() => Create("-p");
+
+    public override Agent Agent => _agent ??= CreateAgent();
+
+    public override Agent CreateAgent()
     {
-        string name = string.Create(CultureInfo.InvariantCulture, $"victim{++_victims}");
-        Xl("create", "-q", "-p", victimConfig, $"name=\"{name}\"");
-        return ushort.Parse(Xl("domid", name), CultureInfo.InvariantCulture);
+        ushort domid = Create("-q");
+        IPrivcmd privcmd = Kernel.OpenPrivcmd();
+        IEvtchn evtchn = Kernel.OpenEvtchn();
+        _open.AddRange([evtchn, privcmd]);
+        return new XenAgent(privcmd, evtchn, domid);
     }
 
     public override void Destroy(ushort domid) => Xl("destroy", domid.ToString(CultureInfo.InvariantCulture));
 
     public override void Dispose()
     {
+        _agent?.Dispose();
+        foreach (IDisposable device in _open) device.Dispose();
+    }
+
+    private ushort Create(string option)
+    {
+        string name = string.Create(CultureInfo.InvariantCulture, $"guest{++_guests}");
+        Xl("create", "-q", option, guestConfig, $"name=\"{name}\"");
+        return ushort.Parse(Xl("domid", name), CultureInfo.InvariantCulture);
     }
 
     private string Version()
