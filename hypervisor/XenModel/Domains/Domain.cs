@@ -140,6 +140,7 @@ public sealed partial class Domain
 
     internal void ParamChanged(HvmParam index)
     {
+        if (index is HvmParam.IoreqPfn or HvmParam.BufioreqPfn && Params[index] != 0) IoreqServers.LegacyFrameSet(index);
         if (index != HvmParam.CallbackIrq) return;
         ulong value = Params[index];
         const int vectorType = 2;

@@ -74,10 +74,12 @@ internal static class DomainBuilder
         parameters[HvmParam.IdentPt] = FirstSpecialGfn + IdentPtPage << FramePool.PageShift;
         parameters[HvmParam.StoreEvtchn] = OpenFor(domain, 0);
         parameters[HvmParam.ConsoleEvtchn] = OpenFor(domain, 0);
-        if (domain.Type != DomainType.HVM) return;
-        Populate(domain, FirstIoreqServerGfn, SpecialPages);
         parameters[HvmParam.IoreqPfn] = FirstSpecialGfn + IoreqPage;
         parameters[HvmParam.BufioreqPfn] = FirstSpecialGfn + BufioreqPage;
+        domain.ParamChanged(HvmParam.IoreqPfn);
+        domain.ParamChanged(HvmParam.BufioreqPfn);
+        if (domain.Type != DomainType.HVM) return;
+        Populate(domain, FirstIoreqServerGfn, SpecialPages);
         parameters[HvmParam.IoreqServerPfn] = FirstIoreqServerGfn;
         parameters[HvmParam.NrIoreqServerPages] = SpecialPages;
     }

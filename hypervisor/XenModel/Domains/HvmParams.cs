@@ -5,6 +5,9 @@ namespace XenModel.Domains;
 /// <summary>The parameters of an HVM or PVH domain: who may read and write which, and which only once.</summary>
 internal sealed class HvmParams
 {
+    // Deprecated numbers that 4.17 still keeps a value for.
+    private const HvmParam Unnamed3 = (HvmParam)3, Unnamed7 = (HvmParam)7, Unnamed8 = (HvmParam)8;
+
     private readonly ulong[] _values = new ulong[(int)HvmParam.Count];
 
     public ulong this[HvmParam index]
@@ -75,9 +78,9 @@ internal sealed class HvmParams
             or HvmParam.VmGenerationIdAddr or HvmParam.StoreEvtchn or HvmParam.ConsoleEvtchn or HvmParam.X87FipWidth => Access.Guest,
         HvmParam.StorePfn or HvmParam.ConsolePfn or HvmParam.Altp2m => writing ? Access.Toolstack : Access.Guest,
         HvmParam.IoreqPfn or HvmParam.BufioreqPfn or HvmParam.Viridian or HvmParam.TimerMode or HvmParam.HpetEnabled
-            or HvmParam.IdentPt or HvmParam.AcpiSState or HvmParam.VptAlign or HvmParam.PaeEnabled
-            or HvmParam.PagingRingPfn or HvmParam.MonitorRingPfn or HvmParam.SharingRingPfn or HvmParam.TripleFaultReason
-            or HvmParam.IoreqServerPfn or HvmParam.NrIoreqServerPages or HvmParam.McaCap => Access.Toolstack,
+            or HvmParam.IdentPt or HvmParam.AcpiSState or HvmParam.VptAlign or HvmParam.PagingRingPfn or HvmParam.MonitorRingPfn
+            or HvmParam.SharingRingPfn or HvmParam.TripleFaultReason or HvmParam.IoreqServerPfn or HvmParam.NrIoreqServerPages
+            or HvmParam.McaCap or Unnamed3 or Unnamed7 or Unnamed8 => Access.Toolstack,
         _ => Access.Nobody,
     };
 

@@ -7,6 +7,8 @@ namespace XenModel.EventChannels;
 /// <summary>event_channel_op: arguments out of the caller's memory, checks in Xen's order, results back into it.</summary>
 internal static class EventChannelOps
 {
+    private const EventChannelOp.Command ResetContinuation = (EventChannelOp.Command)14;
+
     public static int Call(HypercallContext context, uint command, ulong argument, CallerMemory memory)
     {
         Domain caller = context.Caller;
@@ -40,6 +42,10 @@ internal static class EventChannelOps
                 return memory.TryRead(argument, out EventChannelOp.Unmask unmask) ? Unmask(caller, unmask.Port) : -(int)XenErrno.EFAULT;
             case EventChannelOp.Command.Reset:
                 return memory.TryRead(argument, out EventChannelOp.Reset reset) ? Reset(context, reset.Dom) : -(int)XenErrno.EFAULT;
+            case ResetContinuation:
+                // Xen's own: nobody's reset is under way when a domain says it.
+                if (!memory.TryRead(argument, out EventChannelOp.Reset again)) return -(int)XenErrno.EFAULT;
+                return CheckReset(context, again.Dom, out _) is var refused && refused != 0 ? refused : -(int)XenErrno.EBUSY;
             case EventChannelOp.Command.InitControl:
                 if (!memory.TryRead(argument, out EventChannelOp.InitControl control)) return -(int)XenErrno.EFAULT;
                 return Answer(InitControl(caller, ref control), memory, argument, control);
@@ -200,11 +206,17 @@ internal static class EventChannelOps
 
     private static int Reset(HypercallContext context, ushort domid)
     {
-        if (context.FindAny(domid) is not { } domain) return -(int)XenErrno.ESRCH;
+        int result = CheckReset(context, domid, out Domain? domain);
+        if (result == 0) domain!.Events.Reset();
+        return result;
+    }
+
+    private static int CheckReset(HypercallContext context, ushort domid, out Domain? domain)
+    {
+        domain = context.FindAny(domid);
+        if (domain is null) return -(int)XenErrno.ESRCH;
         if (!context.MayTarget(domain)) return -(int)XenErrno.EPERM;
-        if (domain != context.Caller && !domain.IsPaused) return -(int)XenErrno.EINVAL;
-        domain.Events.Reset();
-        return 0;
+        return domain != context.Caller && !domain.IsPaused ? -(int)XenErrno.EINVAL : 0;
     }
 
     private static int InitControl(Domain caller, ref EventChannelOp.InitControl argument)

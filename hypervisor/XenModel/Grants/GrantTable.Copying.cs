@@ -22,7 +22,7 @@ internal sealed unsafe partial class GrantTable
             if (status != GrantStatus.Okay) return status;
             if (active is null)
             {
-                status = ReadWindow(reference, readOnly, out window, out bool subPage);
+                status = ReadWindow(reference, out window, out bool subPage);
                 if (status != GrantStatus.Okay)
                 {
                     Unmark(reference, null);
@@ -109,7 +109,7 @@ internal sealed unsafe partial class GrantTable
         return GrantStatus.Okay;
     }
 
-    private GrantStatus ReadWindow(uint reference, bool readOnly, out CopyWindow window, out bool subPage)
+    private GrantStatus ReadWindow(uint reference, out CopyWindow window, out bool subPage)
     {
         ulong gfn;
         int start = 0, length = FramePool.PageSize;
@@ -130,7 +130,7 @@ internal sealed unsafe partial class GrantTable
             }
         }
 
-        GrantStatus status = TakeFrame(gfn, readOnly, out FrameReference frame);
+        GrantStatus status = TakeFrame(gfn, out FrameReference frame);
         window = new CopyWindow(frame, start, length);
         return status;
     }

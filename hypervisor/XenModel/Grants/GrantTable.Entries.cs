@@ -85,7 +85,7 @@ internal sealed unsafe partial class GrantTable
     }
 
     /// <summary>The frame behind a grant, with a reference that becomes the caller's.</summary>
-    private GrantStatus TakeFrame(ulong gfn, bool readOnly, out FrameReference frame)
+    private GrantStatus TakeFrame(ulong gfn, out FrameReference frame)
     {
         frame = default;
         P2mEntry entry = _domain.P2m[gfn];
@@ -95,7 +95,7 @@ internal sealed unsafe partial class GrantTable
             return GrantStatus.Eagain;
         }
 
-        if (!entry.IsRam || (!readOnly && entry.Type == P2mType.RamReadOnly)) return GrantStatus.BadPage;
+        if (!entry.IsRam) return GrantStatus.BadPage;
         frame = entry.Reference;
         frame.AddReference();
         return GrantStatus.Okay;

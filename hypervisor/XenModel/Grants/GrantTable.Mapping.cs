@@ -58,17 +58,19 @@ internal sealed unsafe partial class GrantTable
     {
         frame = default;
         bool readOnly = (flags & GrantTableOp.MapReadOnly) != 0;
-        if (reference >= EntryCount) return GrantStatus.BadGntref;
         ActiveGrant? active = FindActive(reference);
+        if (_domain.IsDying && active is null) return GrantStatus.BadPage;
+        if (reference >= EntryCount && !_domain.IsDying) return GrantStatus.BadGntref;
         if (active is not null && (active.Domid != user || active.Pins.NearOverflow || active.IsSubPage)) return GrantStatus.GeneralError;
         if (active is null || (!readOnly && !active.Pins.AnyWrite))
         {
+            if (_domain.IsDying) return GrantStatus.GeneralError;
             GrantStatus status = Mark(reference, active, readOnly, mapping: true, user);
             if (status != GrantStatus.Okay) return status;
             if (active is null)
             {
                 ulong gfn = Version == 1 ? Volatile.Read(ref EntryV1(reference)->Frame) : Volatile.Read(ref EntryV2(reference)->Frame);
-                status = TakeFrame(gfn, readOnly, out frame);
+                status = TakeFrame(gfn, out frame);
                 if (status != GrantStatus.Okay)
                 {
                     Unmark(reference, null);

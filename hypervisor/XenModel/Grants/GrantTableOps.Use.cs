@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using XenMemoryProvider.Abi;
 using XenModel.Domains;
 using XenModel.Memory;
@@ -78,10 +79,19 @@ internal static partial class GrantTableOps
         if (source < from.Start || source + length > from.Start + from.Length) return GrantStatus.GeneralError;
         if (dest < to.Start || dest + length > to.Start + to.Length) return GrantStatus.GeneralError;
 
-        // SAFETY: both stay within their pages, as just checked, and both frames have a reference of ours. Source and
-        // destination may be one page: memmove's rules.
-        Buffer.MemoryCopy(from.Frame.Page + source, to.Frame.Page + dest, length, length);
+        // SAFETY: both stay within their pages, as just checked, and both frames have a reference of ours.
+        byte* read = from.Frame.Page + source, write = to.Frame.Page + dest;
+        if (from.Frame == to.Frame && dest > source && dest < source + length) CopyUpwards(read, write, length);
+        else Buffer.MemoryCopy(read, write, length, length);
         return GrantStatus.Okay;
+    }
+
+    // Xen's memcpy goes up, by words and then by bytes: bytes that lie in both places are copied over and over.
+    private static unsafe void CopyUpwards(byte* from, byte* to, int length)
+    {
+        int words = length / sizeof(ulong);
+        for (int i = 0; i < words; i++) Unsafe.WriteUnaligned(to + i * sizeof(ulong), Unsafe.ReadUnaligned<ulong>(from + i * sizeof(ulong)));
+        for (int i = words * sizeof(ulong); i < length; i++) to[i] = from[i];
     }
 
     private static GrantStatus FindSide(HypercallContext context, ushort domid, bool grant, out Domain? domain)
@@ -104,7 +114,7 @@ internal static partial class GrantTableOps
             return GrantStatus.Eagain;
         }
 
-        if (!entry.IsRam || (!readOnly && entry.Type == P2mType.RamReadOnly)) return GrantStatus.BadPage;
+        if (!entry.IsRam) return GrantStatus.BadPage;
         entry.Reference.AddReference();
         window = new GrantTable.CopyWindow(entry.Reference, 0, FramePool.PageSize);
         return GrantStatus.Okay;

@@ -1,5 +1,6 @@
 using XenMemoryProvider.Abi;
 using XenModel.Domains;
+using XenModel.Memory;
 
 namespace XenModel.Ioreq;
 
@@ -79,6 +80,7 @@ internal static partial class DmOps
         {
             if (owner != server) return -(int)XenErrno.EINVAL;
             domain.IoreqServers.MemTypeServer = null;
+            domain.P2m.ChangeTypes(P2mType.IoreqServer, P2mType.Ram);
             return 0;
         }
 

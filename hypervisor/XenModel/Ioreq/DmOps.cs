@@ -66,7 +66,7 @@ internal static partial class DmOps
         Command.SetPciIntxLevel => SetPciIntxLevel(domain, call.SetPciIntxLevel),
         Command.SetIsaIrqLevel => SetIsaIrqLevel(domain, call.SetIsaIrqLevel),
         Command.SetPciLinkRoute => SetPciLinkRoute(domain, call.SetPciLinkRoute),
-        Command.ModifiedMemory => ModifiedMemory(call.ModifiedMemory, buffers, second),
+        Command.ModifiedMemory => ModifiedMemory(buffers),
         Command.SetMemType => SetMemType(domain, call.SetMemType),
         Command.InjectEvent => InjectEvent(domain, call.InjectEvent),
         Command.InjectMsi => InjectMsi(domain, call.InjectMsi),

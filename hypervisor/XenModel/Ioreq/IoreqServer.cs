@@ -16,6 +16,7 @@ internal sealed unsafe class IoreqServer
     private readonly RangeSet[] _ranges = [new(DmOp.MaxRanges), new(DmOp.MaxRanges), new(DmOp.MaxRanges)];
     private readonly Channel[] _channels;
     private readonly EventChannel? _bufferedChannel;
+    private readonly List<ulong> _lost = [];
     private ServerPage? _page;
     private ServerPage? _bufferedPage;
 
@@ -102,8 +103,8 @@ internal sealed unsafe class IoreqServer
         gfn = bufferedGfn = ulong.MaxValue;
         if (_page is null)
         {
-            int result = TakeGuestFrame(buffered: false, ref _page);
-            if (result == 0 && HasBuffer) result = TakeGuestFrame(buffered: true, ref _bufferedPage);
+            int result = TakeGuestFrame(ref _page);
+            if (result == 0 && HasBuffer) result = TakeGuestFrame(ref _bufferedPage);
             if (result != 0)
             {
                 GiveBack(ref _page);
@@ -146,6 +147,7 @@ internal sealed unsafe class IoreqServer
         if (_bufferedChannel is not null) _target.Events.Close(_bufferedChannel);
         GiveBack(ref _page);
         GiveBack(ref _bufferedPage);
+        foreach (ulong gfn in _lost) _target.IoreqServers.GiveBackGuestFrame(gfn);
         foreach (Vcpu vcpu in _target.Vcpus) vcpu.Wake();
     }
 
@@ -189,17 +191,26 @@ internal sealed unsafe class IoreqServer
 
     private int Allocate(ref ServerPage? page)
     {
-        if (page is { Gfn: not null }) return -(int)XenErrno.EPERM;
+        if (page is { Gfn: { } gfn } guests)
+        {
+            // Xen 4.17 tidies up as if the page had been its own: the guest loses it, and its place stays taken.
+            _lost.Add(gfn);
+            _target.P2m.Remove(gfn);
+            guests.Frame.Release();
+            page = null;
+            return -(int)XenErrno.EPERM;
+        }
+
         if (page is not null) return 0;
         if (!_target.Frames.TryAllocate(ram: false, out uint frame)) return -(int)XenErrno.ENOMEM;
         page = new ServerPage(new FrameReference(_target.Frames, frame), null);
         return 0;
     }
 
-    private int TakeGuestFrame(bool buffered, ref ServerPage? page)
+    private int TakeGuestFrame(ref ServerPage? page)
     {
         if (page is not null) return page.Value.Gfn is null ? -(int)XenErrno.EPERM : 0;
-        if (_target.IoreqServers.TryTakeGuestFrame(buffered) is not { } gfn) return -(int)XenErrno.ENOMEM;
+        if (_target.IoreqServers.TryTakeGuestFrame() is not { } gfn) return -(int)XenErrno.ENOMEM;
         P2mEntry entry = _target.P2m[gfn];
         if (!entry.IsPresent)
         {

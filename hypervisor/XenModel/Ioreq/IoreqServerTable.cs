@@ -9,8 +9,8 @@ internal sealed class IoreqServerTable(Domain domain)
 {
     private readonly IoreqServer?[] _servers = new IoreqServer?[DmOp.MaxIoreqServers];
     private ulong _takenGuestFrames;
-    private bool _legacyTaken;
-    private bool _legacyBufferedTaken;
+    private bool _legacyMarked;
+    private bool _legacyBufferedMarked;
 
     /// <summary>The server that the memory type <see cref="HvmOp.MemType.IoreqServer"/> was claimed by.</summary>
     public IoreqServer? MemTypeServer { get; set; }
@@ -23,6 +23,7 @@ internal sealed class IoreqServerTable(Domain domain)
     public int Create(Domain emulator, DmOp.BufferedIoreq buffering, out ushort id)
     {
         id = 0;
+        if (domain.IsDying) return -(int)XenErrno.EINVAL;
         int free = Array.IndexOf(_servers, null);
         if (free < 0) return -(int)XenErrno.ENOSPC;
         if (IoreqServer.TryCreate(domain, emulator, (ushort)free, buffering) is not { } server) return -(int)XenErrno.ENOSPC;
@@ -86,7 +87,7 @@ internal sealed class IoreqServerTable(Domain domain)
     }
 
     /// <summary>One of the guest frames that the toolstack set aside for servers.</summary>
-    public ulong? TryTakeGuestFrame(bool buffered)
+    public ulong? TryTakeGuestFrame()
     {
         ulong first = domain.Params[HvmParam.IoreqServerPfn];
         int count = (int)Math.Min(domain.Params[HvmParam.NrIoreqServerPages], 64);
@@ -97,19 +98,31 @@ internal sealed class IoreqServerTable(Domain domain)
             return first + (uint)i;
         }
 
-        // Then the pages of the one server that guests had in former times.
-        ref bool taken = ref buffered ? ref _legacyBufferedTaken : ref _legacyTaken;
-        ulong legacy = domain.Params[buffered ? HvmParam.BufioreqPfn : HvmParam.IoreqPfn];
-        if (taken || legacy == 0) return null;
-        taken = true;
-        return legacy;
+        // Then the pages of the one server that guests had in former times. Xen 4.17 takes the mark of a free page for that of
+        // a taken one: the first to ask gets nothing, whoever asks then gets the page.
+        if (TryTakeLegacy(HvmParam.IoreqPfn, ref _legacyMarked) is { } page) return page;
+        return TryTakeLegacy(HvmParam.BufioreqPfn, ref _legacyBufferedMarked);
     }
 
     public void GiveBackGuestFrame(ulong gfn)
     {
         ulong first = domain.Params[HvmParam.IoreqServerPfn];
-        if (gfn >= first && gfn - first < 64) _takenGuestFrames &= ~(1UL << (int)(gfn - first));
-        else if (gfn == domain.Params[HvmParam.BufioreqPfn]) _legacyBufferedTaken = false;
-        else _legacyTaken = false;
+        if (gfn == domain.Params[HvmParam.IoreqPfn]) _legacyMarked = true;
+        else if (gfn == domain.Params[HvmParam.BufioreqPfn]) _legacyBufferedMarked = true;
+        else if (gfn >= first && gfn - first < 64) _takenGuestFrames &= ~(1UL << (int)(gfn - first));
+    }
+
+    /// <summary>The toolstack said where the page of a server of former times is.</summary>
+    public void LegacyFrameSet(HvmParam index)
+    {
+        if (index == HvmParam.IoreqPfn) _legacyMarked = true;
+        else _legacyBufferedMarked = true;
+    }
+
+    private ulong? TryTakeLegacy(HvmParam index, ref bool marked)
+    {
+        bool skip = marked;
+        marked = false;
+        return skip ? null : domain.Params[index];
     }
 }

@@ -11,6 +11,7 @@ internal static partial class MemoryOps
         if (context.FindAny(argument.Domid) is not { } domain) return -(int)XenErrno.ESRCH;
         if (!context.MayTarget(domain)) return -(int)XenErrno.EPERM;
         if (!domain.IsTranslated) return -(int)XenErrno.EACCES;
+        if (argument.Space == MemoryOp.MapSpace.DevMmio && (!context.Caller.IsHardwareDomain || domain != context.Caller)) return -(int)XenErrno.EACCES;
         if (argument.Space != MemoryOp.MapSpace.GmfnRange) return AddOne(domain, argument.Space, argument.Idx, argument.Gpfn);
         for (uint i = 0; i < argument.Size; i++)
         {
@@ -76,7 +77,7 @@ internal static partial class MemoryOps
             case MemoryOp.MapSpace.Gmfn:
                 return MoveFrame(domain, index, gfn);
             default:
-                return -(int)XenErrno.ENOSYS;
+                return -(int)XenErrno.EINVAL;
         }
 
         // Xen's own pages have one place in the physmap: the new one.

@@ -125,6 +125,7 @@ internal static partial class MemoryOps
         {
             Command.CurrentReservation => domain.Frames.RamInUse,
             Command.MaximumReservation => domain.Frames.MaxRam,
+            _ when !domain.IsTranslated => domain.Frames.MaxRam - 1,
             _ => (int)domain.P2m.MaxGfn,
         };
     }

@@ -44,6 +44,18 @@ internal sealed class P2m
         slot = slot with { Type = type };
     }
 
+    /// <summary>Changes every entry of one type to another.</summary>
+    public void ChangeTypes(P2mType from, P2mType to)
+    {
+        foreach (P2mEntry[] table in _tables.Values)
+        {
+            foreach (ref P2mEntry slot in table.AsSpan())
+            {
+                if (slot.Type == from) slot = slot with { Type = to };
+            }
+        }
+    }
+
     /// <summary>Empties a guest frame. True if RAM was lost, so that device models must drop their mappings.</summary>
     public bool Remove(ulong gfn)
     {

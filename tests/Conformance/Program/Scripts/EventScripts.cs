@@ -90,6 +90,8 @@ internal static class EventScripts
             for (int i = 0; i < 5; i++) other.Notify(bound);
             x.Step("after five notifications", "its port", () => Take(one, offered));
             x.Step("unmask", "0", () => one.Unmask(offered));
+            x.Step("once more, for those that came while it was masked", "its port", () => Take(one, offered));
+            x.Step("unmask", "0", () => one.Unmask(offered));
             x.Step("then", "nothing", () => Take(one, offered, Not));
         }),
         new("event.ports-are-the-open's-own", x =>
@@ -97,7 +99,7 @@ internal static class EventScripts
             (IEvtchn one, uint offered, IEvtchn other, uint _) = Pair(x);
             x.Step("notify of another open's port", "ENOTCONN", () => other.Notify(offered));
             x.Step("unbind of another open's port", "ENOTCONN", () => other.Unbind(offered));
-            x.Step("notify of port 1, the kernel's", "ENOTCONN", () => one.Notify(1));
+            x.Step("notify of port 3000, nobody's", "ENOTCONN", () => one.Notify(3000));
             x.Step("unbind of port ~0", "EINVAL", () => one.Unbind(uint.MaxValue));
             x.Step("unmask of a port that is nobody's", "0", () => one.Unmask(60_000));
         }),
@@ -174,9 +176,12 @@ internal static class EventScripts
         }),
         new("event.unknown-command", x =>
         {
-            var close = new Close { Port = 1 };
-            x.Step("event_channel_op 14", "ENOSYS", () => x.Privcmd.EventChannelOp((Command)14, ref close));
-        }),
+            var reset = new Reset { Dom = x.Pvh };
+            x.Step("event_channel_op 14", "EBUSY", () => x.Privcmd.EventChannelOp((Command)14, ref reset));
+            x.Step("event_channel_op 15", "ENOSYS", () => x.Privcmd.EventChannelOp((Command)15, ref reset));
+            reset.Dom = Run.Nobody;
+            x.Step("reset of domain 999", "ESRCH", () => x.Privcmd.EventChannelOp(Command.Reset, ref reset));
+        }, "14 is Xen's own way to continue a reset. Callers get EBUSY for it, not ENOSYS."),
         new("event.raw-bad-ports", x =>
         {
             var close = new Close { Port = 200_000 };

@@ -59,7 +59,7 @@ internal static unsafe class ForeignScripts
         }),
         new("foreign.many-pages", x =>
         {
-            ulong[] gfns = [.. Enumerable.Range(0x400, 4096).Select(gfn => (ulong)gfn)];
+            ulong[] gfns = [.. Enumerable.Range(0x1000, 4096).Select(gfn => (ulong)gfn)];
             int[] errors = new int[gfns.Length];
             x.Step("4096 pages at once, pages that failed", "0", () =>
             {
@@ -110,7 +110,9 @@ internal static unsafe class ForeignScripts
             *(ulong*)held.Pointer = 0xdead;
             x.Step("its toolstack destroys it", "0", () => x.Machine.Destroy(victim));
             x.Step("the mapping reads what it read", "0xdead", () => *(ulong*)held.Pointer);
-            x.Step("nr_vcpus", "ESRCH", () => x.DmOp(victim, new DmOp.Call { Op = DmOp.Command.NrVcpus }));
+            x.Step("nr_vcpus: Xen knows it until the last page is unmapped", "0", () => x.DmOp(victim, new DmOp.Call { Op = DmOp.Command.NrVcpus }));
+            x.Step("create_ioreq_server", "EINVAL", () => x.DmOp(victim, Dm.Create()));
+            x.Step("a new mapping of another frame", "EINVAL", () => x.MapError(victim, Free + 1));
         }),
         new("foreign.domain-is-forgotten-once-unmapped", x =>
         {

@@ -114,8 +114,8 @@ internal static unsafe class MemoryScripts
         {
             ulong gfn = Machine.HoleGfn + 0x68;
             x.Step("add_to_physmap(gmfn_foreign)", "ENOSYS", () => x.Add(x.Pvh, MapSpace.GmfnForeign, 0, gfn));
-            x.Step("add_to_physmap(dev_mmio)", "ENOSYS", () => x.Add(x.Pvh, MapSpace.DevMmio, 0, gfn));
-            x.Step("add_to_physmap(space 9)", "ENOSYS", () => x.Add(x.Pvh, (MapSpace)9, 0, gfn));
+            x.Step("add_to_physmap(dev_mmio)", "EACCES", () => x.Add(x.Pvh, MapSpace.DevMmio, 0, gfn));
+            x.Step("add_to_physmap(space 9)", "EINVAL", () => x.Add(x.Pvh, (MapSpace)9, 0, gfn));
             x.Step("add_to_physmap(gmfn of a hole)", "EINVAL", () => x.Add(x.Pvh, MapSpace.Gmfn, Machine.HoleGfn, gfn));
             x.Step("add_to_physmap of domain 999", "ESRCH", () => x.Add(Run.Nobody, MapSpace.SharedInfo, 0, gfn));
         }),

@@ -62,6 +62,9 @@ internal sealed unsafe class TestServer
         _events.Notify(_port);
     }
 
+    /// <summary>Lets the guest run for a while: nothing else says that its virtual CPU has looked.</summary>
+    public static void Pause(int milliseconds) => VhostXen.Linux.LibC.poll(null, 0, milliseconds);
+
     /// <summary>Notifies, and nothing else.</summary>
     public void Notify() => _events.Notify(_port);
 
