@@ -13,6 +13,12 @@ public sealed record HypervisorOptions
     /// <summary>Memory that domain 0 can grant to others, in MiB.</summary>
     public int Dom0MemoryMiB { get; init; } = 64;
 
+    /// <summary>
+    /// Is a domain crashed for every step back of an ioreq's state? Xen's rule; but Xen forgets what it saw when the virtual
+    /// CPU sleeps, so it catches few.
+    /// </summary>
+    public bool StrictIoreqStates { get; init; } = true;
+
     /// <summary>Domains at most.</summary>
     public int MaxDomains { get; init; } = 1024;
 }

@@ -170,7 +170,7 @@ public abstract class IoreqTests(bool overSocket) : KernelTests(overSocket)
     }
 
     [Fact]
-    public async Task DestroyedServer_AnswersOnes()
+    public async Task DestroyedServer_WhoWaits_WaitsForEver()
     {
         using var model = New();
         using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
@@ -179,7 +179,11 @@ public abstract class IoreqTests(bool overSocket) : KernelTests(overSocket)
         Task<uint> read = Task.Run(() => model.Vcpu.Io.PortRead(0x100, 1), TestContext.Current.CancellationToken);
         await Until(() => IoreqSlot.StateOf(ref dm.Slot().Bits) == IoreqState.Ready);
         Assert.Equal(0, dm.Destroy());
-        Assert.Equal(0xffu, await read.WaitAsync(Deadline, TestContext.Current.CancellationToken));
+        model.Guest.Pause();
+        model.Guest.Unpause();
+        Assert.NotSame(read, await Task.WhenAny(read, Task.Delay(50, TestContext.Current.CancellationToken)));
+        model.Xen.DestroyDomain(model.Domid);
+        await Assert.ThrowsAsync<DomainStoppedException>(() => read.WaitAsync(Deadline, TestContext.Current.CancellationToken));
     }
 
     [Fact]

@@ -8,6 +8,8 @@ internal sealed class HvmParams
     // Deprecated numbers that 4.17 still keeps a value for.
     private const HvmParam Unnamed3 = (HvmParam)3, Unnamed7 = (HvmParam)7, Unnamed8 = (HvmParam)8;
 
+    private const ulong Tss32Size = 104;
+
     private readonly ulong[] _values = new ulong[(int)HvmParam.Count];
 
     public ulong this[HvmParam index]
@@ -64,7 +66,8 @@ internal sealed class HvmParams
         HvmParam.Altp2m when value > 3 => -(int)XenErrno.EINVAL,
         HvmParam.TripleFaultReason when value > (ulong)ShutdownReason.SoftReset => -(int)XenErrno.EINVAL,
         HvmParam.X87FipWidth when value is not (0 or 4 or 8) => -(int)XenErrno.EINVAL,
-        HvmParam.Viridian when (value & 1) == 0 && value != 0 => -(int)XenErrno.EINVAL,
+        HvmParam.Viridian when (value & 1) == 0 => -(int)XenErrno.EINVAL,
+        HvmParam.Vm86TssSized when value >> 32 < Tss32Size => -(int)XenErrno.EINVAL,
         _ => 0,
     };
 

@@ -148,7 +148,6 @@ internal sealed unsafe class IoreqServer
         GiveBack(ref _page);
         GiveBack(ref _bufferedPage);
         foreach (ulong gfn in _lost) _target.IoreqServers.GiveBackGuestFrame(gfn);
-        foreach (Vcpu vcpu in _target.Vcpus) vcpu.Wake();
     }
 
     /// <summary>Hands a request to the device model.</summary>

@@ -91,12 +91,20 @@ public sealed unsafe partial class VcpuIo
     private bool WaitForAnswer(out ulong data)
     {
         data = ulong.MaxValue;
+        bool asked = false;
         while (true)
         {
             lock (Domain.Hypervisor.Gate)
             {
                 Domain.ThrowIfStopped();
-                if (FindPending() is not { } server) return false;
+                if (FindPending() is not { } server)
+                {
+                    // Xen never wakes a CPU whose server was destroyed under its request.
+                    if (!asked) return false;
+                    goto wait;
+                }
+
+                asked = true;
                 IoreqServer.Channel channel = server.ChannelOf(_vcpu);
                 IoreqSlot* slot = server.Slot(_vcpu);
                 IoreqState state = slot is null ? IoreqState.None : IoreqSlot.StateOf(ref slot->Bits);
@@ -125,8 +133,12 @@ public sealed unsafe partial class VcpuIo
                     channel.Pending = false;
                     return true;
                 }
+
+                // Xen looks afresh when the CPU has slept: only a step back that it happens to see in between is one.
+                if (!Domain.Hypervisor.Options.StrictIoreqStates) channel.Seen = IoreqState.None;
             }
 
+        wait:
             _vcpu.WaitInXen();
         }
     }

@@ -112,7 +112,7 @@ public sealed unsafe partial class IoreqServer : IDisposable
     public void Disable() => Model.SetIoreqServerState(Id, enabled: false);
 
     /// <summary>
-    /// Disabled, destroyed, unmapped, unbound, in this order. Whoever waits for an answer then reads all ones. Never throws:
+    /// Disabled, answered, destroyed, unmapped, unbound, in this order. Whoever waits for an answer reads all ones. Never throws:
     /// the domain may be gone.
     /// </summary>
     public void Dispose()
@@ -123,10 +123,25 @@ public sealed unsafe partial class IoreqServer : IDisposable
             _disposed = true;
         }
 
-        Quietly(Disable);
+        Quietly(Disable); // After this no request comes any more.
+        AnswerWhoWaits();
         Quietly(() => Model.DestroyIoreqServer(Id));
         _pages.Dispose();
         foreach (uint port in _vcpus.Keys) Quietly(() => _events.Unbind(port));
+    }
+
+    // Xen never wakes a virtual CPU whose server goes while it waits (seen with 4.17).
+    private void AnswerWhoWaits()
+    {
+        for (int vcpu = 0; vcpu < _vcpus.Count; vcpu++)
+        {
+            Abi.Ioreq* slot = Slot(vcpu);
+            ref byte state = ref State(slot);
+            if (!Abi.Ioreq.TryMove(ref state, IoreqState.Ready, IoreqState.InProcess) && Abi.Ioreq.StateOf(ref state) != IoreqState.InProcess) continue;
+            Volatile.Write(ref slot->Data, ulong.MaxValue);
+            Abi.Ioreq.TryMove(ref state, IoreqState.InProcess, IoreqState.ResponseReady);
+            _ = _events.Notify(_answers[vcpu].Port);
+        }
     }
 
     private static void Quietly(Action step)

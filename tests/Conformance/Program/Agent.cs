@@ -16,6 +16,9 @@ internal abstract unsafe class Agent : IDisposable
     /// <summary>How many.</summary>
     public const int ScratchPages = 16;
 
+    /// <summary>Where its shared info page is.</summary>
+    public const ulong SharedInfoGfn = 0x181;
+
     private readonly XenMapping _scratch;
     private int _used;
 
@@ -25,6 +28,8 @@ internal abstract unsafe class Agent : IDisposable
         ulong[] gfns = [.. Enumerable.Range(0, ScratchPages).Select(page => ScratchGfn + (ulong)page)];
         int[] errors = new int[ScratchPages];
         _scratch = privcmd.MapForeign(domid, gfns, 3, errors, TimeSpan.Zero);
+        var shared = new MemoryOp.AddToPhysmap { Domid = domid, Space = MemoryOp.MapSpace.SharedInfo, Gpfn = SharedInfoGfn };
+        XenException.Check(privcmd.MemoryOp(MemoryOp.Command.AddToPhysmap, ref shared), "add_to_physmap", domid);
     }
 
     public ushort Domid { get; }
@@ -65,14 +70,21 @@ internal abstract unsafe class Agent : IDisposable
     public int Hypercall<T>(Hypercall op, ulong command, ref T argument, ulong count = 0)
         where T : unmanaged
     {
+        int used = _used;
         ulong address = Put(argument);
         int result = Hypercall(op, command, address, count);
         argument = Get<T>(address);
+        _used = used;
         return result;
     }
 
     /// <summary>Begins; the guest may have to wait for a device model.</summary>
     public abstract void Start(AgentOrder order);
+
+    /// <summary>From now on its event channels are the script's: it waits for orders without one.</summary>
+    public virtual void StopSleeping()
+    {
+    }
 
     /// <summary>Is the order done, or the guest gone?</summary>
     public abstract bool IsDone { get; }

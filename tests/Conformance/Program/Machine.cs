@@ -34,6 +34,9 @@ internal abstract class Machine : IDisposable
     /// <summary>Another one, for a script that breaks it. Its toolstack destroys it when it is crashed. Dispose it.</summary>
     public abstract Agent CreateAgent();
 
+    /// <summary>xenstore as the <see cref="Agent"/> reaches it. The caller disposes it.</summary>
+    public abstract Stream OpenGuestStore();
+
     /// <summary>Destroys a guest as its toolstack does. Returns when Xen does not know it any more, or waits for its memory alone.</summary>
     public abstract void Destroy(ushort domid);
 

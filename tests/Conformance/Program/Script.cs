@@ -20,8 +20,12 @@ internal sealed record Script(string Name, Action<Run> Body, string? Note = null
         .. Scripts.EventScripts.All,
         .. Scripts.GrantScripts.All,
         .. Scripts.GrantCopyScripts.All,
+        .. Scripts.GrantV2Scripts.All,
+        .. Scripts.GuestEventScripts.All,
         .. Scripts.AccessScripts.All,
         .. Scripts.RestrictScripts.All,
+        .. Scripts.StoreScripts.All,
+        .. Scripts.GuestStoreScripts.All,
     ];
 
     /// <summary>Runs it once.</summary>

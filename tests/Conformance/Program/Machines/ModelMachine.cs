@@ -3,18 +3,21 @@ using XenMemoryProvider.Kernel;
 using XenModel;
 using XenModel.Domains;
 using XenModel.Drivers;
+using XenModel.Store;
 
 namespace Conformance.Machines;
 
 /// <summary>A model of its own in this process. Guests are made when a script asks for them.</summary>
 internal sealed class ModelMachine : Machine
 {
-    private readonly Hypervisor _xen = new();
+    // What Xen sees by chance the model would see always.
+    private readonly Hypervisor _xen = new(new HypervisorOptions { StrictIoreqStates = false });
+    private XenStoreDaemon? _store;
     private Domain? _pvh, _hvm;
     private Agent? _agent;
     private IPrivcmd? _privcmd;
 
-    public ModelMachine() => Kernel = new ModelXenKernel(_xen);
+    public ModelMachine() => Kernel = new ModelXenKernel(_xen, xenstore: domid => Store.Connect(domid));
 
     public override string Title => "model";
 
@@ -24,11 +27,13 @@ internal sealed class ModelMachine : Machine
 
     public override ushort Hvm => (_hvm ??= CreateHvm()).Id;
 
-    public Hypervisor Xen => _xen;
+    private XenStoreDaemon Store => _store ??= new XenStoreDaemon(_xen);
 
     public override ushort CreateVictim() => Create("victim", DomainType.PVH).Id;
 
     public override Agent Agent => _agent ??= CreateAgent();
+
+    public override Stream OpenGuestStore() => Store.Connect(Agent.Domid);
 
     public override Agent CreateAgent()
     {
@@ -39,7 +44,11 @@ internal sealed class ModelMachine : Machine
         {
             if (changed == domain && domain.Shutdown is not null) _xen.DestroyDomain(domain.Id);
         });
-        return new ModelAgent(_privcmd ??= Kernel.OpenPrivcmd(), domain);
+        var agent = new ModelAgent(_privcmd ??= Kernel.OpenPrivcmd(), domain);
+
+        // The other agent calls Xen all the time: it has heard of the page that made room for the shared info.
+        agent.Hypercall(Hypercall.SchedOp, 0);
+        return agent;
     }
 
     public override void Destroy(ushort domid) => _xen.DestroyDomain(domid);
@@ -48,6 +57,7 @@ internal sealed class ModelMachine : Machine
     {
         _agent?.Dispose();
         _privcmd?.Dispose();
+        _store?.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _xen.Dispose();
     }
 

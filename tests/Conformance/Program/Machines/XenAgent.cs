@@ -7,7 +7,7 @@ namespace Conformance.Machines;
 /// <summary>The agent of a real Xen: hypervisor/lab/suites/conformance/agent.S, which takes orders from its mailbox page.</summary>
 internal sealed unsafe class XenAgent : Agent
 {
-    private const ulong MailboxGfn = 0x180, SharedInfoGfn = 0x181;
+    private const ulong MailboxGfn = 0x180;
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
     private readonly IPrivcmd _privcmd;
@@ -28,8 +28,6 @@ internal sealed unsafe class XenAgent : Agent
         _page = privcmd.MapForeign(domid, [MailboxGfn], 3, errors, TimeSpan.Zero);
         Wait(() => Volatile.Read(ref Box->Alive) == 1, "the agent does not run");
 
-        var shared = new MemoryOp.AddToPhysmap { Domid = domid, Space = MemoryOp.MapSpace.SharedInfo, Gpfn = SharedInfoGfn };
-        XenException.Check(privcmd.MemoryOp(MemoryOp.Command.AddToPhysmap, ref shared), "add_to_physmap", domid);
         var alloc = new EventChannelOp.AllocUnbound { Dom = domid, RemoteDom = 0 };
         XenException.Check(privcmd.EventChannelOp(EventChannelOp.Command.AllocUnbound, ref alloc), "alloc_unbound", domid);
         _port = evtchn.BindInterdomain(domid, alloc.Port);
@@ -40,8 +38,13 @@ internal sealed unsafe class XenAgent : Agent
 
     private Mailbox* Box => (Mailbox*)_page.Pointer;
 
-    /// <summary>Stops using the event channel: the guest asks Xen for a moment's rest again and again instead of sleeping.</summary>
-    public void Yield() => Volatile.Write(ref Box->Port, 0);
+    // It asks Xen for a moment's rest again and again instead. It must have heard of it while it still could be woken.
+    public override void StopSleeping()
+    {
+        Volatile.Write(ref Box->Port, 0);
+        Start(new AgentOrder(AgentWork.Hypercall, (ulong)XenMemoryProvider.Abi.Hypercall.XenVersion));
+        Finish();
+    }
 
     public override void Start(AgentOrder order)
     {

@@ -29,6 +29,15 @@ internal sealed class XenMachine(ushort pvh, ushort hvm, string guestConfig) : M
 
     public override Agent Agent => _agent ??= CreateAgent();
 
+    public override Stream OpenGuestStore()
+    {
+        using IPrivcmd privcmd = Kernel.OpenPrivcmd();
+        int[] errors = new int[1];
+        XenException.Check(privcmd.GetHvmParam(Agent.Domid, HvmParam.StorePfn, out ulong gfn), "get_param", Agent.Domid);
+        XenException.Check(privcmd.GetHvmParam(Agent.Domid, HvmParam.StoreEvtchn, out ulong port), "get_param", Agent.Domid);
+        return new RingStream(privcmd.MapForeign(Agent.Domid, [gfn], 3, errors, TimeSpan.Zero), Agent, (uint)port);
+    }
+
     public override Agent CreateAgent()
     {
         ushort domid = Create("-q");

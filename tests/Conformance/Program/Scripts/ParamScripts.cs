@@ -8,7 +8,7 @@ namespace Conformance.Scripts;
 internal static class ParamScripts
 {
     private const string Readable = "0 1 2 3 5 6 7 8 9 10 11 12 14 15 16 17 18 19 27 28 29 31 32 33 34 35 36 37 38";
-    private const string Writable = "0 1 2 3 5 6 7 8 9 10 11 14 15 16 17 18 27 28 29 31 32 34 35 36 37 38";
+    private const string Writable = "0 1 2 3 5 6 7 8 10 11 14 15 16 17 18 27 28 29 31 32 34 35 36 38";
 
     public static IReadOnlyList<Script> All { get; } =
     [
