@@ -108,7 +108,6 @@ public abstract class DmOpTests(bool overSocket) : KernelTests(overSocket)
         Assert.Equal(0, model.DmOp(DmOp.Command.GetIoreqServerInfo, out DmOp.Call info));
         Assert.Equal((0xfeff0UL, 0xfeff1UL), (info.GetIoreqServerInfo.IoreqGfn, info.GetIoreqServerInfo.BufioreqGfn));
         Assert.NotEqual(0u, info.GetIoreqServerInfo.BufioreqPort);
-        Assert.Equal(1, Assert.Throws<XenException>(() => model.Privcmd.MapResource(model.Domid, MemoryOp.ResourceType.IoreqServer, 0, 1, 1)).Errno);
 
         // The guest sees the page until the server is enabled.
         model.Map(0xfeff0).Dispose();
@@ -116,6 +115,10 @@ public abstract class DmOpTests(bool overSocket) : KernelTests(overSocket)
         Assert.Equal([-22], model.MapErrors(model.Domid, 0xfeff0));
         model.DmOp(DmOp.Command.SetIoreqServerState, call => call.Value.SetIoreqServerState.Enabled = 0);
         model.Map(0xfeff0).Dispose();
+
+        // Refused, and the page is lost.
+        Assert.Equal(1, Assert.Throws<XenException>(() => model.Privcmd.MapResource(model.Domid, MemoryOp.ResourceType.IoreqServer, 0, 1, 1)).Errno);
+        Assert.Equal([-22], model.MapErrors(model.Domid, 0xfeff0));
 
         model.DmOp(DmOp.Command.CreateIoreqServer);
         model.Privcmd.MapResource(model.Domid, MemoryOp.ResourceType.IoreqServer, 1, 1, 1).Dispose();

@@ -204,8 +204,13 @@ public abstract unsafe class GrantTests(bool overSocket) : KernelTests(overSocke
         gntdev.Map([new(model.Domid, reference)], writable: true, out GrantMapping mapping);
         model.Xen.DestroyDomain(model.Domid);
         Assert.Equal(77UL, *(ulong*)mapping.Address);
-        Assert.Equal(Errno(XenErrno.EINVAL), gntdev.Map([new(model.Domid, reference)], writable: true, out _));
+
+        // While the page is in use it may be used more; no other grant may.
+        Assert.Equal(0, gntdev.Map([new(model.Domid, reference)], writable: true, out GrantMapping second));
+        gntdev.Unmap(second);
+        Assert.Equal(Errno(XenErrno.EINVAL), gntdev.Map([new(model.Domid, reference + 1)], writable: true, out _));
         gntdev.Unmap(mapping);
+        Assert.Equal(Errno(XenErrno.EINVAL), gntdev.Map([new(model.Domid, reference)], writable: true, out _));
         Assert.DoesNotContain(model.Xen.Domains, domain => domain.Id == model.Domid);
     }
 

@@ -22,8 +22,7 @@ internal static class Table
             """);
         foreach (Row row in rows)
         {
-            string expected = string.Join("<br>", row.Xen.Select(step => Escape($"{step.What} -> {step.Expected}")));
-            text.Append($"| {row.Script.Name} | {expected} | {Answers(row.Model)} | {Answers(row.Xen)} |\n");
+            text.Append($"| {row.Script.Name} | {Expected(row.Xen)} | {Answers(row.Model)} | {Answers(row.Xen)} |\n");
         }
 
         Row[] noted = [.. rows.Where(row => row.Script.Note is not null)];
@@ -33,8 +32,11 @@ internal static class Table
         return text.ToString();
     }
 
+    /// <summary>The second column.</summary>
+    public static string Expected(IReadOnlyList<Step> steps) => string.Join("<br>", steps.Select(step => Escape($"{step.What} -> {step.Expected}")));
+
     private static string Answers(IReadOnlyList<Step> steps) =>
         string.Join("<br>", steps.Select(step => step.IsAsExpected ? Escape(step.Actual) : $"**{Escape(step.Actual)}**"));
 
-    private static string Escape(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
+    private static string Escape(string text) => text.Replace('|', '/');
 }

@@ -94,6 +94,22 @@ public sealed unsafe class IoreqServerTests : IDisposable
     }
 
     [Fact]
+    public void Dispose_AnswersWhoWaits()
+    {
+        IoreqServer server = Enabled();
+        Ask(0, new IoreqSlot { Type = IoreqType.Pio, AccessSize = 4, Count = 1, IsRead = true });
+        Ask(1, new IoreqSlot { Type = IoreqType.Pio, AccessSize = 4, Count = 1, IsRead = true });
+        Slot(1)->State = IoreqState.InProcess;
+        uint first = _evtchn.PortOf(1000), second = _evtchn.PortOf(1001);
+
+        server.Dispose();
+
+        Assert.Equal((IoreqState.ResponseReady, ulong.MaxValue), (Slot(0)->State, Slot(0)->Data));
+        Assert.Equal((IoreqState.ResponseReady, ulong.MaxValue), (Slot(1)->State, Slot(1)->Data));
+        Assert.Equal((1, 1), (_evtchn.Notified[first], _evtchn.Notified[second]));
+    }
+
+    [Fact]
     public void Dispose_DomainGone_DoesNotThrow()
     {
         IoreqServer server = Enabled();
