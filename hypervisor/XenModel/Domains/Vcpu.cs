@@ -54,6 +54,7 @@ public sealed class Vcpu
         var call = new Privcmd.Hypercall { Op = (ulong)op, Arg0 = arg0, Arg1 = arg1, Arg2 = arg2 };
         int result = Domain.Hypervisor.Hypercall(new HypercallContext(Domain, this), call, memory);
         Io.FinishInvalidate();
+        Domain.ThrowIfStopped();
         return result;
     }
 

@@ -25,8 +25,14 @@ internal sealed unsafe partial class GrantTable
             foreach (Memory.FrameReference frame in _status)
             {
                 _domain.ForgetXenFrame(frame);
-                frame.Release();
+                if (_domain.IsTranslated && frame.Pool.References(frame.Frame) != 1)
+                {
+                    _domain.Crash("somebody maps a status frame that goes");
+                    return -(int)XenErrno.EBUSY;
+                }
             }
+
+            foreach (Memory.FrameReference frame in _status) frame.Release();
 
             _status.Clear();
         }

@@ -6,7 +6,6 @@ internal static class StorePath
     public const string IntroduceDomain = "@introduceDomain";
     public const string ReleaseDomain = "@releaseDomain";
 
-    private const int AbsoluteMax = XenMemoryProvider.Abi.Xenstore.AbsolutePathMax;
     private const int RelativeMax = XenMemoryProvider.Abi.Xenstore.RelativePathMax;
 
     public static bool IsSpecial(string path) => path is IntroduceDomain or ReleaseDomain;
@@ -16,8 +15,17 @@ internal static class StorePath
     {
         if (name.Length == 0 || name.Contains("//", StringComparison.Ordinal) || (name.Length > 1 && name[^1] == '/')) return null;
         if (name.AsSpan().ContainsAnyExcept(Allowed)) return null;
-        if (name[0] == '/') return name.Length <= AbsoluteMax ? name : null;
-        return name.Length <= RelativeMax ? $"{Home(domid)}/{name}" : null;
+        string path = name[0] == '/' ? name : $"{Home(domid)}/{name}";
+        return path.Length <= HomeLength(path) + RelativeMax ? path : null;
+    }
+
+    // What a path begins with that does not count against its length: "/local/domain/5/".
+    private static int HomeLength(string path)
+    {
+        const string homes = "/local/domain/";
+        if (!path.StartsWith(homes, StringComparison.Ordinal)) return 0;
+        int end = path.AsSpan(homes.Length).IndexOfAnyExceptInRange('0', '9');
+        return end is > 0 and <= 5 && path[homes.Length + end] == '/' ? homes.Length + end + 1 : 0;
     }
 
     public static string Home(ushort domid) => $"/local/domain/{domid}";

@@ -27,9 +27,9 @@ internal sealed partial class StoreServer
         return null;
     }
 
-    private static void Directory(Request request, string name)
+    private static void Directory(Request request, ReadOnlySpan<byte> payload)
     {
-        StoreNode node = Find(request, Path(request, name), Access.Read);
+        StoreNode node = Find(request, NodePath(request, payload), Access.Read);
         Reply(request, Encoding.Latin1.GetBytes(string.Concat(node.Children.Select(child => child + "\0"))));
     }
 
@@ -107,8 +107,8 @@ internal sealed partial class StoreServer
         }
     }
 
-    private static void GetPermissions(Request request, string name) =>
-        Reply(request, Encoding.ASCII.GetBytes(Find(request, Path(request, name), Access.Read).Permissions.Format()));
+    private static void GetPermissions(Request request, ReadOnlySpan<byte> payload) =>
+        Reply(request, Encoding.ASCII.GetBytes(Find(request, NodePath(request, payload), Access.Read).Permissions.Format()));
 
     private void SetPermissions(Request request, ReadOnlySpan<byte> payload)
     {
@@ -117,6 +117,7 @@ internal sealed partial class StoreServer
         StorePermissions permissions = StorePermissions.TryParse(strings.Skip(1)) ?? throw new StoreError(XenErrno.EINVAL);
         StoreClient client = request.Client;
         if (!client.Privileged && permissions.Entries.Count > StoreQuotas.PermissionEntries) throw new StoreError(XenErrno.ENOSPC);
+        if (!exists(permissions.Owner)) throw new StoreError(XenErrno.ENOENT);
         if (_special.ContainsKey(strings[0]))
         {
             if (!client.Privileged) throw new StoreError(XenErrno.EACCES);

@@ -15,8 +15,11 @@ internal sealed partial class StoreServer
         StoreClient client = request.Client;
         string name = arguments[0];
         bool special = name.StartsWith('@');
-        if (special && (!_special.TryGetValue(name, out StorePermissions? permissions) || (permissions.Of(client.Domid, client.Privileged) & Access.Read) == 0))
-            throw new StoreError(_special.ContainsKey(name) ? XenErrno.EACCES : XenErrno.EINVAL);
+        if (special && name.Length > Xenstore.RelativePathMax) throw new StoreError(XenErrno.EINVAL);
+
+        // A special path that is none may be watched too, by those who may everything.
+        StorePermissions permissions = _special.GetValueOrDefault(name, StorePermissions.Domain0);
+        if (special && (permissions.Of(client.Domid, client.Privileged) & Access.Read) == 0) throw new StoreError(XenErrno.EACCES);
         string path = special ? name : Path(request, name);
         var watch = new StoreClient.Watch(path, arguments[1], Relative: !special && name[0] != '/');
         if (client.Watches.Any(other => other.Path == path && other.Token == watch.Token)) throw new StoreError(XenErrno.EEXIST);
@@ -82,7 +85,9 @@ internal sealed partial class StoreServer
                 FireSpecial(StorePath.IntroduceDomain);
                 break;
             case Type.Release:
-                if (!_introduced.Remove(Number(Single(payload)))) throw new StoreError(XenErrno.ENOENT);
+                ushort released = Number(Single(payload));
+                if (released == 0) throw new StoreError(XenErrno.EINVAL);
+                if (!_introduced.Remove(released)) throw new StoreError(XenErrno.ENOENT);
                 Acknowledge(request);
                 FireSpecial(StorePath.ReleaseDomain);
                 break;

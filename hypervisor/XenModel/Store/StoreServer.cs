@@ -6,7 +6,8 @@ using Type = XenMemoryProvider.Abi.Xenstore.MessageType;
 namespace XenModel.Store;
 
 /// <summary>The daemon: requests of all connections, one at a time. Any thread.</summary>
-internal sealed partial class StoreServer
+/// <param name="exists">Is there such a domain? Asked while the daemon is locked.</param>
+internal sealed partial class StoreServer(Func<ushort, bool> exists)
 {
     private static readonly byte[] Ok = "OK\0"u8.ToArray();
 
@@ -100,10 +101,10 @@ internal sealed partial class StoreServer
         switch (header.Type)
         {
             case Type.Read:
-                Reply(request, Find(request, Path(request, Single(payload)), Access.Read).Value.Span);
+                Reply(request, Find(request, NodePath(request, payload), Access.Read).Value.Span);
                 break;
             case Type.Directory:
-                Directory(request, Single(payload));
+                Directory(request, payload);
                 break;
             case Type.DirectoryPart:
                 DirectoryPart(request, Strings(payload, 2));
@@ -118,7 +119,7 @@ internal sealed partial class StoreServer
                 Remove(request, Single(payload));
                 break;
             case Type.GetPerms:
-                GetPermissions(request, Single(payload));
+                GetPermissions(request, payload);
                 break;
             case Type.SetPerms:
                 SetPermissions(request, payload);
@@ -161,6 +162,10 @@ internal sealed partial class StoreServer
     private static string Path(Request request, string name) =>
         StorePath.Canonicalize(name, request.Client.Domid) ?? throw new StoreError(XenErrno.EINVAL);
 
+    // What is no string names no node.
+    private static string NodePath(Request request, ReadOnlySpan<byte> payload) =>
+        payload.IsEmpty || payload.IndexOf((byte)0) != payload.Length - 1 ? throw new StoreError(XenErrno.ENOENT) : Path(request, Single(payload));
+
     // One string and its NUL, and nothing after it.
     private static string Single(ReadOnlySpan<byte> payload)
     {
@@ -174,10 +179,14 @@ internal sealed partial class StoreServer
         return Encoding.Latin1.GetString(payload[..^1]).Split('\0');
     }
 
-    private static ushort Number(string text) =>
-        ushort.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out ushort number)
-            ? number
-            : throw new StoreError(XenErrno.EINVAL);
+    // As atoi takes it: the digits it begins with.
+    private static ushort Number(string text)
+    {
+        ReadOnlySpan<char> digits = text.AsSpan();
+        int end = digits.IndexOfAnyExceptInRange('0', '9');
+        if (end >= 0) digits = digits[..end];
+        return uint.TryParse(digits, out uint number) ? (ushort)number : (ushort)0;
+    }
 
     private readonly record struct Request(StoreClient Client, Xenstore.Header Header, StoreTransaction? Transaction, IStoreView View);
 }

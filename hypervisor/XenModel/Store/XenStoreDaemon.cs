@@ -8,7 +8,7 @@ namespace XenModel.Store;
 /// </summary>
 public sealed class XenStoreDaemon : IAsyncDisposable
 {
-    private readonly StoreServer _server = new();
+    private readonly StoreServer _server;
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _gate = new();
     private readonly List<Task> _sessions = [];
@@ -17,6 +17,7 @@ public sealed class XenStoreDaemon : IAsyncDisposable
 
     public XenStoreDaemon(Hypervisor hypervisor)
     {
+        _server = new StoreServer(domid => hypervisor.Find(domid) is not null);
         _nodes = new DomainNodes(_server);
         _nodes.WriteDomain0();
         hypervisor.Watch(Changed);

@@ -63,7 +63,8 @@ internal abstract unsafe class Agent : IDisposable
     public int Hypercall(Hypercall op, ulong arg0, ulong arg1 = 0, ulong arg2 = 0)
     {
         Start(new AgentOrder(AgentWork.Hypercall, (ulong)op, arg0, arg1, arg2));
-        return (int)Finish().Value;
+        AgentAnswer answer = Finish();
+        return answer.IsStopped ? throw new InvalidOperationException("the agent is gone") : (int)answer.Value;
     }
 
     /// <summary>A hypercall with one argument by reference; it is read back.</summary>
@@ -85,6 +86,9 @@ internal abstract unsafe class Agent : IDisposable
     public virtual void StopSleeping()
     {
     }
+
+    /// <summary>Does the guest exist and run still?</summary>
+    public abstract bool IsAlive { get; }
 
     /// <summary>Is the order done, or the guest gone?</summary>
     public abstract bool IsDone { get; }

@@ -13,7 +13,7 @@ internal sealed class Run : IDisposable
 
     private readonly List<Step> _steps = [];
     private readonly Stack<Action> _deferred = new();
-    private bool _agentIsReset;
+    private Agent? _agent;
     private IPrivcmd? _privcmd;
     private IEvtchn? _evtchn;
     private IGntdev? _gntdev;
@@ -36,10 +36,13 @@ internal sealed class Run : IDisposable
     {
         get
         {
-            Agent agent = Machine.Agent;
-            if (!_agentIsReset) agent.Reset();
-            _agentIsReset = true;
-            return agent;
+            if (_agent is null)
+            {
+                _agent = Machine.Agent;
+                _agent.Reset();
+            }
+
+            return _agent;
         }
     }
 

@@ -11,6 +11,8 @@ internal sealed class ModelAgent(IPrivcmd privcmd, Domain domain) : Agent(privcm
 
     private Task<AgentAnswer>? _order;
 
+    public override bool IsAlive => !domain.IsDying && domain.Shutdown is null;
+
     public override bool IsDone => _order is null or { IsCompleted: true };
 
     public override void Start(AgentOrder order) =>

@@ -34,6 +34,8 @@ internal sealed unsafe class XenAgent : Agent
         Volatile.Write(ref Box->Port, alloc.Port);
     }
 
+    public override bool IsAlive => !IsGone(now: true);
+
     public override bool IsDone => Volatile.Read(ref Box->Done) == Volatile.Read(ref Box->Order) || IsGone();
 
     private Mailbox* Box => (Mailbox*)_page.Pointer;
@@ -76,10 +78,10 @@ internal sealed unsafe class XenAgent : Agent
     }
 
     // Its toolstack destroys it when Xen crashed it.
-    private bool IsGone()
+    private bool IsGone(bool now = false)
     {
         // Two hypercalls for something that hardly ever happens: not every time.
-        if (_gone || ++_asked % 32 != 0) return _gone;
+        if (_gone || (!now && ++_asked % 32 != 0)) return _gone;
         var current = new MemoryOp.Domain { Domid = Domid };
         var call = new DmOp.Call { Op = DmOp.Command.NrVcpus };
         _gone = _privcmd.DmOp(Domid, ref call) == -(int)XenErrno.ESRCH || _privcmd.MemoryOp(MemoryOp.Command.CurrentReservation, ref current) is >= 0 and < 1024;

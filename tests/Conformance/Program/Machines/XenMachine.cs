@@ -27,7 +27,15 @@ internal sealed class XenMachine(ushort pvh, ushort hvm, string guestConfig) : M
 
     public override ushort CreateVictim() => Create("-p");
 
-    public override Agent Agent => _agent ??= CreateAgent();
+    public override Agent Agent
+    {
+        get
+        {
+            if (_agent is { IsAlive: true }) return _agent;
+            _agent?.Dispose();
+            return _agent = CreateAgent();
+        }
+    }
 
     public override Stream OpenGuestStore()
     {

@@ -95,13 +95,30 @@ internal static unsafe class GrantV2Scripts
         }),
         new("v2.no-change-while-mapped", x =>
         {
-            GrantEntryV2* table = Two(x, out _);
-            Grant(table, First, 0, Page);
+            x.Step("set_version(2)", "0", () => SetVersion(x, 2));
+            x.Defer(() => SetVersion(x, 1));
+            using (XenMapping entries = x.Privcmd.MapResource(x.Agent.Domid, MemoryOp.ResourceType.GrantTable, MemoryOp.GrantTableIdShared, 0, 1))
+                Grant((GrantEntryV2*)entries.Pointer, First, 0, Page);
             GrantTableOp.MapGrantRef map = x.MapDevice(x.Agent.Domid, First);
+            x.Step("map_grant_ref", "okay", () => map.Status);
             x.Step("set_version(1) while a grant is mapped", "EBUSY", () => SetVersion(x, 1));
             x.Step("unmap_grant_ref", "okay", () => x.Unmap(map.Handle, map.DevBusAddr));
             x.Step("set_version(1)", "0", () => SetVersion(x, 1));
         }),
+        new("v2.status-frames-that-go-while-mapped", x =>
+        {
+            Agent agent = x.Own(x.Machine.CreateAgent());
+            agent.Reset();
+            var two = new GrantTableOp.SetVersion { Version = 2 };
+            x.Step("set_version(2)", "0", () => agent.Hypercall(Hypercall.GrantTableOp, (ulong)GrantTableOp.Command.SetVersion, ref two, 1));
+            x.Own(x.Privcmd.MapResource(agent.Domid, MemoryOp.ResourceType.GrantTable, MemoryOp.GrantTableIdStatus, 0, 1));
+            ulong one = agent.Put(new GrantTableOp.SetVersion { Version = 1 });
+            x.Step("set_version(1) while domain 0 maps a status frame", "the domain is gone", () =>
+            {
+                agent.Start(new AgentOrder(AgentWork.Hypercall, (ulong)Hypercall.GrantTableOp, (ulong)GrantTableOp.Command.SetVersion, one, 1));
+                return agent.Finish();
+            });
+        }, "Xen crashes a translated guest that goes back to version 1 while anybody maps its status frames as a resource."),
         new("v2.status-resource", x =>
         {
             Two(x, out _);
