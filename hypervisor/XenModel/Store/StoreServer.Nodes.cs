@@ -151,8 +151,8 @@ internal sealed partial class StoreServer
         }
 
         if (!client.Privileged && request.View.CountOf(client.Domid) + missing.Count > StoreQuotas.Nodes) throw new StoreError(XenErrno.ENOSPC);
-        CheckSize(client, value.Length);
         StorePermissions permissions = client.Privileged ? above.Permissions : above.Permissions.OwnedBy(client.Domid);
+        CheckSize(client, new StoreNode(value, [], permissions, 0));
         while (missing.TryPop(out string? next))
         {
             StoreNode parent = request.View.Find(at)!;
@@ -164,14 +164,18 @@ internal sealed partial class StoreServer
 
     private static void Put(Request request, string path, StoreNode node)
     {
-        CheckSize(request.Client, node.Value.Length);
+        CheckSize(request.Client, node);
         request.View.Put(path, node);
         if (!request.Client.Privileged && request.Transaction?.Count > StoreQuotas.NodesPerTransaction) throw new StoreError(XenErrno.ENOSPC);
     }
 
-    private static void CheckSize(StoreClient client, int length)
+    // As the daemon keeps a node: a header, its permissions, its value, the names of its children.
+    private static void CheckSize(StoreClient client, StoreNode node)
     {
-        if (!client.Privileged && length > StoreQuotas.NodeSize) throw new StoreError(XenErrno.ENOSPC);
+        const int header = 24, permission = 8;
+        if (client.Privileged) return;
+        int size = header + permission * node.Permissions.Entries.Count + node.Value.Length + node.Children.Sum(static child => child.Length + 1);
+        if (size >= StoreQuotas.NodeSize) throw new StoreError(XenErrno.ENOSPC);
     }
 
     private void Changed(Request request, string path)

@@ -17,13 +17,11 @@ internal sealed partial class StoreServer
         bool special = name.StartsWith('@');
         if (special && name.Length > Xenstore.RelativePathMax) throw new StoreError(XenErrno.EINVAL);
 
-        // A special path that is none may be watched too, by those who may everything.
-        StorePermissions permissions = _special.GetValueOrDefault(name, StorePermissions.Domain0);
-        if (special && (permissions.Of(client.Domid, client.Privileged) & Access.Read) == 0) throw new StoreError(XenErrno.EACCES);
+        // Anybody may watch special paths, even those that are none. Who may not read them hears of the watch itself alone.
         string path = special ? name : Path(request, name);
         var watch = new StoreClient.Watch(path, arguments[1], Relative: !special && name[0] != '/');
         if (client.Watches.Any(other => other.Path == path && other.Token == watch.Token)) throw new StoreError(XenErrno.EEXIST);
-        if (!client.Privileged && client.Watches.Count >= StoreQuotas.Watches) throw new StoreError(XenErrno.E2BIG);
+        if (!client.Privileged && client.Watches.Count > StoreQuotas.Watches) throw new StoreError(XenErrno.E2BIG);
         client.Watches.Add(watch);
 
         // First the answer, then the event that every new watch begins with, whether the node exists or not.
@@ -45,7 +43,7 @@ internal sealed partial class StoreServer
     {
         StoreClient client = request.Client;
         if (request.Transaction is not null) throw new StoreError(XenErrno.EBUSY);
-        if (!client.Privileged && client.Transactions.Count >= StoreQuotas.Transactions) throw new StoreError(XenErrno.ENOSPC);
+        if (!client.Privileged && client.Transactions.Count > StoreQuotas.Transactions) throw new StoreError(XenErrno.ENOSPC);
         do
         {
             client.LastTransactionId++;
