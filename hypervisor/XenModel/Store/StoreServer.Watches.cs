@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using XenMemoryProvider.Abi;
-using Access = XenModel.Store.StorePermissions.Access;
 using Type = XenMemoryProvider.Abi.Xenstore.MessageType;
 
 namespace XenModel.Store;
