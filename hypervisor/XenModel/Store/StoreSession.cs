@@ -31,7 +31,7 @@ internal sealed class StoreSession
     /// <summary>Serves until the connection ends. Closes the stream.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        using CancellationTokenRegistration stopping = stop.Register(_end.Cancel);
+        using CancellationTokenRegistration stopping = stop.Register(End);
         _server.Connect(_client);
         Task writing = WriteAsync(_end.Token);
         try
