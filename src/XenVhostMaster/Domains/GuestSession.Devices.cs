@@ -16,11 +16,13 @@ internal sealed partial class GuestSession
     /// <exception cref="InvalidOperationException">The place is taken, or there is none.</exception>
     public async Task<AttachedDevice> AttachAsync(DeviceOptions options, CancellationToken cancellation)
     {
-        await _changing.WaitAsync(cancellation).ConfigureAwait(false);
+        // A back-end may be a long time coming, and the guest may end first.
+        using var until = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closing.Token);
+        await _changing.WaitAsync(until.Token).ConfigureAwait(false);
         var link = new BackendLink(options.Backend, this, _logger);
         try
         {
-            BackendFacts facts = await link.ConnectAsync(cancellation).ConfigureAwait(false);
+            BackendFacts facts = await link.ConnectAsync(until.Token).ConfigureAwait(false);
             AttachedDevice device = await _io.InvokeAsync(() => Place(options, link, facts)).ConfigureAwait(false);
             lock (_devices)
                 _devices.Add(device);

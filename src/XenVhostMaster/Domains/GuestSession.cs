@@ -34,6 +34,7 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
     private readonly ILogger _logger;
     private readonly List<AttachedDevice> _devices = [];
     private readonly SemaphoreSlim _changing = new(1, 1);
+    private readonly CancellationTokenSource _closing = new();
 
     private GuestSession(IXenKernel kernel, GuestIdentity identity, IPrivcmd privcmd, EventChannels events, IoreqServer server, IoreqServerLedger ledger, ILogger logger)
     {
@@ -119,6 +120,7 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
     /// <summary>Stops the devices, gives the ioreq server back, closes everything.</summary>
     public async ValueTask DisposeAsync()
     {
+        await _closing.CancelAsync().ConfigureAwait(false);
         foreach (AttachedDevice device in Devices)
             await DetachAsync(device).ConfigureAwait(false);
 
@@ -139,6 +141,7 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
         _privcmd.Dispose();
         _io.Dispose();
         _changing.Dispose();
+        _closing.Dispose();
         _logger.Detached(Identity.ToString(), counters.Total, counters.Ports, counters.Memory, counters.Pci, counters.Invalidates, _kicks, counters.Interrupts);
     }
 

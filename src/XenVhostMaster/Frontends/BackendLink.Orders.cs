@@ -11,6 +11,7 @@ internal sealed partial class BackendLink
     private readonly ConcurrentQueue<TaskCompletionSource> _remapWaiters = new();
     private int _orders;
     private bool _wantsToRun;
+    private volatile bool _ended;
     private bool _memoryIsStale = true;
 
     [Flags]
@@ -54,6 +55,11 @@ internal sealed partial class BackendLink
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _remapWaiters.Enqueue(done);
         Order(Orders.Memory);
+
+        // A link that has ended holds nothing, and nobody takes its orders.
+        if (_ended)
+            done.TrySetResult();
+
         return done.Task;
     }
 
@@ -100,8 +106,9 @@ internal sealed partial class BackendLink
         if (connecting is not null)
             await DiscardAsync(connecting).ConfigureAwait(false);
 
+        _ended = true;
         while (_remapWaiters.TryDequeue(out TaskCompletionSource? waiter))
-            waiter.SetResult();
+            waiter.TrySetResult();
     }
 
     private async Task CarryOutAsync(Orders orders, CancellationToken cancellation)
@@ -157,11 +164,15 @@ internal sealed partial class BackendLink
             if (session.Closed.IsCompleted)
                 return;
 
-            _logger.RequestFailed(Options.Name, request, e.Message);
+            if (_guestsLines.TryTake())
+                _logger.RequestFailed(Options.Name, request, e.Message);
+
             if (harmless)
                 return;
 
-            _logger.Failed(Options.Name, e.Message);
+            if (_guestsLines.TryTake())
+                _logger.Failed(Options.Name, e.Message);
+
             _guest.Post(_model!.Fail);
         }
     }

@@ -26,7 +26,8 @@ internal sealed partial class BackendLink
                 await StartRingAsync(session, queue, ringBase, cancellation).ConfigureAwait(false);
         }
 
-        _logger.Running(Options.Name, _running.Count, session.Features);
+        if (_guestsLines.TryTake())
+            _logger.Running(Options.Name, _running.Count, session.Features);
     }
 
     /// <summary>A new back-end in place of one that died: the same rings, from where they stand.</summary>
@@ -221,6 +222,6 @@ internal sealed partial class BackendLink
             await GuardAsync("SET_MEM_TABLE", session => SetMemoryAsync(session, cancellation)).ConfigureAwait(false);
 
         while (waiting-- > 0 && _remapWaiters.TryDequeue(out TaskCompletionSource? waiter))
-            waiter.SetResult();
+            waiter.TrySetResult();
     }
 }

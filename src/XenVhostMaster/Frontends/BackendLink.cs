@@ -24,6 +24,8 @@ internal sealed partial class BackendLink : IDeviceControl, IBackendRequestHandl
     private readonly CancellationTokenSource _stop = new();
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
 
+    private readonly LogBudget _guestsLines = new();
+
     private FrontendSession? _session;
     private VirtioDeviceModel? _model;
     private EventFd[] _kicks = [];
@@ -204,7 +206,9 @@ internal sealed partial class BackendLink : IDeviceControl, IBackendRequestHandl
         if (!_errors[queue].Drain())
             return;
 
-        _logger.RingBroken(Options.Name, queue);
+        if (_guestsLines.TryTake())
+            _logger.RingBroken(Options.Name, queue);
+
         _model!.Fail();
     }
 }

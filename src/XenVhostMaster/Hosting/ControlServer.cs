@@ -12,6 +12,7 @@ namespace XenVhostMaster.Hosting;
 internal sealed class ControlServer : IAsyncDisposable
 {
     private const int LongestCommand = 4096;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     private readonly string _path;
     private readonly IReadOnlyList<GuestFollower> _guests;
@@ -19,6 +20,7 @@ internal sealed class ControlServer : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly Socket _listener;
     private readonly CancellationTokenSource _stop = new();
+    private readonly List<Task> _connections = [];
     private readonly Task _loop;
 
     private ControlServer(string path, IReadOnlyList<GuestFollower> guests, StoreFollower? described, Socket listener, ILogger logger)
@@ -105,8 +107,9 @@ internal sealed class ControlServer : IAsyncDisposable
         {
             try
             {
-                using Socket connection = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
-                await ServeAsync(connection).ConfigureAwait(false);
+                Socket connection = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
+                _connections.RemoveAll(static served => served.IsCompleted);
+                _connections.Add(ServeAsync(connection));
             }
             catch (Exception e) when (e is SocketException or IOException or OperationCanceledException or ObjectDisposedException)
             {
@@ -114,36 +117,62 @@ internal sealed class ControlServer : IAsyncDisposable
                     _logger.ControlFailed(e.Message);
             }
         }
+
+        await Task.WhenAll(_connections).ConfigureAwait(false);
     }
 
     private async Task ServeAsync(Socket connection)
     {
-        await using var stream = new NetworkStream(connection);
+        using (connection)
+        {
+            try
+            {
+                await using var stream = new NetworkStream(connection);
+                if (await ReadCommandAsync(stream).ConfigureAwait(false) is { } command)
+                    await stream.WriteAsync(Encoding.UTF8.GetBytes(await ReplyAsync(command).ConfigureAwait(false)), _stop.Token).ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is SocketException or IOException or OperationCanceledException)
+            {
+                // Who asked has gone, or the process ends.
+            }
+        }
+    }
+
+    private async Task<string[]?> ReadCommandAsync(NetworkStream stream)
+    {
         byte[] buffer = new byte[LongestCommand];
         int length = 0;
         while (length < buffer.Length && !buffer.AsSpan(0, length).Contains((byte)'\n'))
         {
             int read = await stream.ReadAsync(buffer.AsMemory(length), _stop.Token).ConfigureAwait(false);
             if (read == 0)
-                return;
+                return null;
 
             length += read;
         }
 
-        string reply;
+        return Encoding.UTF8.GetString(buffer, 0, length).Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
+    }
+
+    private async Task<string> ReplyAsync(string[] command)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        patience.CancelAfter(Patience);
         try
         {
-            reply = await CarryOutAsync(Encoding.UTF8.GetString(buffer, 0, length).Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries)).ConfigureAwait(false) + "ok\n";
+            return await CarryOutAsync(command, patience.Token).ConfigureAwait(false) + "ok\n";
         }
         catch (Exception e) when (e is OptionsException or IOException or InvalidOperationException or TimeoutException)
         {
-            reply = $"error: {e.Message.ReplaceLineEndings(" ")}\n";
+            return $"error: {e.Message.ReplaceLineEndings(" ")}\n";
         }
-
-        await stream.WriteAsync(Encoding.UTF8.GetBytes(reply), _stop.Token).ConfigureAwait(false);
+        catch (OperationCanceledException)
+        {
+            return "error: the back-end did not come, or the guest went\n";
+        }
     }
 
-    private async Task<string> CarryOutAsync(string[] words)
+    private async Task<string> CarryOutAsync(string[] words, CancellationToken cancellation)
     {
         switch (words)
         {
@@ -151,7 +180,7 @@ internal sealed class ControlServer : IAsyncDisposable
                 return string.Concat(_guests.Select(static guest => guest.Session is { } session ? Describe(session) : $"{guest.Options.Domain} not running\n"))
                     + string.Concat((_described?.Sessions ?? []).Select(Describe));
             case ["attach", var domain, var device]:
-                AttachedDevice added = await Find(domain).AttachAsync(DeviceText.Parse(device), _stop.Token).ConfigureAwait(false);
+                AttachedDevice added = await Find(domain).AttachAsync(DeviceText.Parse(device), cancellation).ConfigureAwait(false);
                 return $"{added.Name}\n";
             case ["detach", var domain, var name, .. var rest] when rest is [] or ["force"]:
                 GuestSession guest = Find(domain);
