@@ -11,8 +11,8 @@ internal sealed class GntallocDevice(Hypervisor hypervisor, Domain caller)
     // Linux's default, for all opens of a domain together; here for each.
     private const int Limit = 1024;
 
-    // Where a translated domain has room that its builder never uses.
-    private const ulong FirstTranslatedGfn = 1UL << 32;
+    // Where a translated domain has room that its builder never uses; an entry of version 1 holds 32 bits.
+    private const ulong FirstTranslatedGfn = 1UL << 28;
 
     private int _count;
 

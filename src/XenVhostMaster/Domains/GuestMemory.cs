@@ -8,8 +8,31 @@ namespace XenVhostMaster.Domains;
 /// The little that the master itself reads and writes of a guest's memory: values of string instructions, and the used
 /// index of a ring whose back-end died. Each access maps the page and lets go of it again.
 /// </summary>
-internal sealed class GuestMemory(IPrivcmd privcmd, ushort domid)
+internal sealed class GuestMemory(IXenKernel kernel, IPrivcmd privcmd, ushort domid)
 {
+    /// <summary>Reads two bytes of a granted page, within it.</summary>
+    /// <param name="address">With the grant bit: reference times the page size.</param>
+    /// <returns>False where there is no such grant to us.</returns>
+    public unsafe bool TryReadGrant(ulong address, out ushort value)
+    {
+        value = 0;
+        ulong reference = (address & ~GuestRegions.GrantBit) / XenPage.Size;
+        int offset = (int)(address % XenPage.Size);
+        if (reference > uint.MaxValue || offset > XenPage.Size - sizeof(ushort))
+            return false;
+
+        // Rare (a back-end died): not worth a device that stays open.
+        using IGntdev gntdev = kernel.OpenGntdev();
+        GrantReference[] references = [new GrantReference(domid, (uint)reference)];
+        if (gntdev.Map(references, writable: false, out GrantMapping mapping) < 0)
+            return false;
+
+        // SAFETY: one page is mapped, and both bytes are in it.
+        value = BinaryPrimitives.ReadUInt16LittleEndian(new ReadOnlySpan<byte>((byte*)mapping.Address + offset, sizeof(ushort)));
+        _ = gntdev.Unmap(mapping);
+        return true;
+    }
+
     /// <summary>Reads little-endian, 1 to 8 bytes that may cross into the next page; false where there is no memory.</summary>
     public bool TryRead(ulong address, int size, out ulong value)
     {

@@ -45,7 +45,7 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
         _ledger = ledger;
         _logger = logger;
         Identity = identity;
-        _memory = new GuestMemory(privcmd, identity.Domid);
+        _memory = new GuestMemory(kernel, privcmd, identity.Domid);
         _layout = MemoryLayout.Find(privcmd, _memory, identity.Domid);
         var counters = new IoreqCounters();
         _sink = new GuestPciSink(server.Model, server, counters, identity.ToString(), logger);
@@ -107,11 +107,19 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
 
     void IGuestSide.Post(Action action) => _io.Post(action);
 
-    IReadOnlyList<FrontendRegion> IGuestSide.MakeRegions(bool grants)
-        => GuestRegions.Make(_layout, Identity.Domid, grants, isGrant => OpenRegionFile(isGrant));
+    IReadOnlyList<FrontendRegion> IGuestSide.ForeignRegions()
+        => GuestRegions.Foreign(_layout, Identity.Domid, () => RegionFile.Open(_kernel, Identity.Domid, grant: false));
+
+    IReadOnlyList<FrontendRegion> IGuestSide.GrantRegions(IReadOnlyList<(ulong Start, ulong Length)> rings)
+        => GuestRegions.Grants(Identity.Domid, rings, () => RegionFile.Open(_kernel, Identity.Domid, grant: true));
 
     ushort IGuestSide.ReadUInt16(ulong address)
-        => _memory.TryRead(address, sizeof(ushort), out ulong value) ? (ushort)value : throw new IOException($"guest address 0x{address:x} is no memory");
+    {
+        if ((address & GuestRegions.GrantBit) != 0 && _memory.TryReadGrant(address, out ushort granted))
+            return granted;
+
+        return _memory.TryRead(address, sizeof(ushort), out ulong value) ? (ushort)value : throw new IOException($"guest address 0x{address:x} is no memory");
+    }
 
     void IGuestSide.Watch(EventFd fd, Action handler) => _io.Add(fd.Handle, handler);
 
@@ -182,15 +190,13 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
         }
     }
 
+    /// <summary>Once per wake-up: what is pending still wakes again, and asking in vain costs a system call on every kick.</summary>
     private void OnEvents()
     {
         Span<uint> ports = stackalloc uint[64];
-        int count;
-        while ((count = _events.Take(ports)) > 0)
-        {
-            for (int i = 0; i < count; i++)
-                _server.Serve(ports[i], _dispatcher);
-        }
+        int count = _events.Take(ports);
+        for (int i = 0; i < count; i++)
+            _server.Serve(ports[i], _dispatcher);
     }
 
     /// <summary>
@@ -206,10 +212,4 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
         _ = Task.WhenAll(remaps).ContinueWith(_ => _server.Complete(vcpu, ulong.MaxValue), TaskScheduler.Default);
         return false;
     }
-
-    /// <summary>
-    /// The descriptor that goes with a region: back-ends of other makers map through it, so it is restricted to the guest
-    /// where there is a device to restrict.
-    /// </summary>
-    private FileDescriptor OpenRegionFile(bool grant) => RegionFile.Open(_kernel, Identity.Domid, grant);
 }

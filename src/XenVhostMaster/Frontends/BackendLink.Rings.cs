@@ -82,7 +82,7 @@ internal sealed partial class BackendLink
 
     private async Task SetMemoryAsync(FrontendSession session, CancellationToken cancellation)
     {
-        IReadOnlyList<FrontendRegion> regions = _guest.MakeRegions(Options.Grants);
+        IReadOnlyList<FrontendRegion> regions = Options.Grants ? _guest.GrantRegions(RingParts()) : _guest.ForeignRegions();
         try
         {
             await session.SetMemoryAsync(regions, cancellation).ConfigureAwait(false);
@@ -93,6 +93,25 @@ internal sealed partial class BackendLink
             foreach (FrontendRegion region in regions)
                 region.File.Dispose();
         }
+    }
+
+    /// <summary>Where the rings are that run or are about to.</summary>
+    private List<(ulong Start, ulong Length)> RingParts()
+    {
+        bool packed = (_model!.DriverFeatures & VirtioFeatures.RingPacked) != 0;
+        List<(ulong, ulong)> parts = [];
+        for (int i = 0; i < _queues; i++)
+        {
+            if (_model.Queue(i) is not { Enabled: true, Resetting: false } queue)
+                continue;
+
+            ulong size = queue.Size;
+            parts.Add((queue.Descriptors, 16 * size));
+            parts.Add((queue.Driver, packed ? 4 : 6 + 2 * size));
+            parts.Add((queue.Device, packed ? 4 : 6 + 8 * size));
+        }
+
+        return parts;
     }
 
     private async Task StartRingAsync(FrontendSession session, QueueState queue, uint ringBase, CancellationToken cancellation)
@@ -121,15 +140,32 @@ internal sealed partial class BackendLink
             QueueState queue = _model!.Queue(order.Queue);
             if (order.Start && !_running.Contains(order.Queue))
             {
-                await GuardAsync("start of a queue", session => StartRingAsync(session, queue, RingBase.Fresh(_model.DriverFeatures), cancellation)).ConfigureAwait(false);
+                await GuardAsync("start of a queue", session => StartOneAsync(session, queue, cancellation)).ConfigureAwait(false);
             }
             else if (!order.Start)
             {
-                await GuardAsync("reset of a queue", session => StopRingAsync(session, order.Queue, cancellation), harmless: true).ConfigureAwait(false);
+                await GuardAsync("reset of a queue", session => StopOneAsync(session, order.Queue, cancellation), harmless: true).ConfigureAwait(false);
                 _running.Remove(order.Queue);
                 _guest.Post(() => _model.QueueResetDone(order.Queue));
             }
         }
+    }
+
+    private async Task StartOneAsync(FrontendSession session, QueueState queue, CancellationToken cancellation)
+    {
+        if (Options.Grants)
+            await SetMemoryAsync(session, cancellation).ConfigureAwait(false);
+
+        await StartRingAsync(session, queue, RingBase.Fresh(_model!.DriverFeatures), cancellation).ConfigureAwait(false);
+    }
+
+    private async Task StopOneAsync(FrontendSession session, int index, CancellationToken cancellation)
+    {
+        await StopRingAsync(session, index, cancellation).ConfigureAwait(false);
+
+        // The guest takes the ring's grants back next.
+        if (Options.Grants)
+            await SetMemoryAsync(session, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>

@@ -9,8 +9,11 @@ internal interface IGuestSide
     void Post(Action action);
 
     /// <summary>The guest's memory as regions for one back-end; the caller disposes their descriptors.</summary>
-    /// <param name="grants">Grant references instead of guest frames.</param>
-    IReadOnlyList<FrontendRegion> MakeRegions(bool grants);
+    IReadOnlyList<FrontendRegion> ForeignRegions();
+
+    /// <summary>Everything that the guest may grant, with the pages of these rings mapped in advance.</summary>
+    /// <param name="rings">Addresses as the driver wrote them, and bytes.</param>
+    IReadOnlyList<FrontendRegion> GrantRegions(IReadOnlyList<(ulong Start, ulong Length)> rings);
 
     /// <summary>Reads guest memory, a few bytes within one page.</summary>
     /// <param name="address">Guest address, or with bit 63 a grant.</param>

@@ -74,6 +74,19 @@ public class MsixTests
     }
 
     [Fact]
+    public void Vector_ThatIsAnEventChannelOfXen_IsNeverMasked()
+    {
+        PciRig rig = Running();
+        rig.Write(Table + 16 + 12, 4, 1);
+        rig.Write(Table + 16 + 4, 4, 0x1100);
+        rig.Write(Table + 16, 4, 0xfee5_0000);
+        rig.Write(Table + 16 + 8, 4, 0x4300);
+        rig.Model.QueueUsed(0);
+
+        Assert.Equal((0x1100_fee5_0000ul, 0x4300u), Assert.Single(rig.Sink.Messages));
+    }
+
+    [Fact]
     public void Vector_BeyondTheTable_ReadsBackAsNone()
     {
         PciRig rig = Running();

@@ -13,6 +13,7 @@ internal sealed class MsixTable(int vectors, IPciSink sink)
     public const int EntrySize = 16;
 
     private const uint Masked = 1;
+    private const uint VectorBits = 0xff;
 
     private readonly uint[] _table = MaskedTable(vectors);
     private readonly uint[] _pending = new uint[2 * ((vectors + 63) / 64)];
@@ -34,7 +35,7 @@ internal sealed class MsixTable(int vectors, IPciSink sink)
     {
         _enabled = enabled;
         _allMasked = allMasked;
-        if (!_enabled || _allMasked)
+        if (!_enabled)
             return;
 
         for (int word = 0; word < _pending.Length; word++)
@@ -50,7 +51,7 @@ internal sealed class MsixTable(int vectors, IPciSink sink)
         if ((uint)vector >= (uint)Vectors || !_enabled)
             return;
 
-        if (_allMasked || (_table[4 * vector + 3] & Masked) != 0)
+        if (IsMasked(vector))
             _pending[vector >> 5] |= 1u << (vector & 31);
         else
             Inject(vector);
@@ -109,14 +110,21 @@ internal sealed class MsixTable(int vectors, IPciSink sink)
         }
 
         _table[word] = value & Masked;
-        if ((value & Masked) == 0 && _enabled && !_allMasked)
+        if (_enabled)
             Deliver(word >> 2);
     }
+
+    /// <summary>
+    /// An interrupt vector of 0 does not exist: it is how an HVM guest's Linux asks Xen for an event channel instead, and it
+    /// then masks there and leaves the table's mask bits as they were at reset.
+    /// </summary>
+    private bool IsMasked(int vector)
+        => (_table[4 * vector + 2] & VectorBits) != 0 && (_allMasked || (_table[4 * vector + 3] & Masked) != 0);
 
     private void Deliver(int vector)
     {
         uint bit = 1u << (vector & 31);
-        if ((_table[4 * vector + 3] & Masked) != 0 || (_pending[vector >> 5] & bit) == 0)
+        if (IsMasked(vector) || (_pending[vector >> 5] & bit) == 0)
             return;
 
         _pending[vector >> 5] &= ~bit;
