@@ -8,8 +8,7 @@ public sealed class AllocationTests
 {
     private const int Rounds = 10_000;
 
-    // A garbage collector that runs, or the runtime's own threads, may take a little; a byte per request may not.
-    private const long Slack = Rounds / 2;
+    private const int Attempts = 5;
 
     public static TheoryData<string> Stores => ["null", "memory", "file", "direct", "threads"];
 
@@ -25,6 +24,9 @@ public sealed class AllocationTests
             _ => new FileStore(new FileStoreOptions { Path = file.Path, Direct = kind == "direct" }),
         };
         int rounds = kind is "direct" or "threads" ? Rounds / 10 : Rounds;
+
+        // Half a byte per request, so a byte per request fails; a timer or an event of the runtime may take a little.
+        long slack = Math.Max(rounds / 2, 400);
         using BlockRig rig = new(store, ioUring: kind != "threads");
         GuestRange[][] chains =
         [
@@ -37,13 +39,20 @@ public sealed class AllocationTests
         ];
         Run(rig, chains, 200);
 
-        // The driver in this test allocates as well: what it takes is measured with nothing behind it.
+        // What allocates per request does so in every round; the runtime's own threads do not.
+        long least = long.MaxValue;
+        for (int attempt = 0; attempt < Attempts && least > slack; attempt++) least = Math.Min(least, Measure(rig, chains, rounds));
+        Assert.InRange(least, 0, slack);
+    }
+
+    // The driver in this test allocates as well: what it takes is taken off.
+    private static long Measure(BlockRig rig, GuestRange[][] chains, int rounds)
+    {
         long before = GC.GetTotalAllocatedBytes(precise: true);
         long driverBefore = GC.GetAllocatedBytesForCurrentThread();
         Run(rig, chains, rounds);
         long driver = GC.GetAllocatedBytesForCurrentThread() - driverBefore;
-        long all = GC.GetTotalAllocatedBytes(precise: true) - before;
-        Assert.InRange(all - driver, 0, Math.Max(Slack, 4096));
+        return GC.GetTotalAllocatedBytes(precise: true) - before - driver;
     }
 
     private static void Run(BlockRig rig, GuestRange[][] chains, int rounds)
