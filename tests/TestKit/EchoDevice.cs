@@ -66,6 +66,12 @@ public class EchoDevice(int queues = 2) : VirtioDevice
             request.CompleteFromAnyThread(Echo(request));
     }
 
+    /// <summary>Let go of what is held, and of nothing else, when the front-end allows it.</summary>
+    public volatile bool Suspends;
+
+    /// <summary>Requests let go of.</summary>
+    public int Suspended { get; private set; }
+
     /// <summary>Says that the configuration changed.</summary>
     public void ChangeConfig() => NotifyConfigChanged();
 
@@ -89,6 +95,15 @@ public class EchoDevice(int queues = 2) : VirtioDevice
                 device._held.Enqueue(request);
             else
                 request.Complete(Echo(request));
+        }
+
+        public override void Suspend()
+        {
+            while (device.Suspends && device._held.TryDequeue(out VirtqueueRequest? request))
+            {
+                request.Suspend();
+                device.Suspended++;
+            }
         }
     }
 }

@@ -25,6 +25,9 @@ public sealed class TestBackend : IAsyncDisposable
     /// <summary>The session of the latest <see cref="Connect"/>; ends when it has cleaned up.</summary>
     public Task Session { get; private set; } = Task.CompletedTask;
 
+    /// <summary>Ends when the session of the latest <see cref="Connect"/> has given its front-end up.</summary>
+    public Task? Hung { get; private set; }
+
     public static async Task<TestBackend> StartAsync(VirtioDevice device, SessionOptions? options = null, IGuestMemoryProvider? provider = null)
     {
         var log = new RecordingLogger();
@@ -41,6 +44,7 @@ public sealed class TestBackend : IAsyncDisposable
         (FileDescriptor ours, FileDescriptor theirs) = FdSocket.Pair();
         var session = new BackendSession(ours, _instance, _provider, _options, Log);
         Session = Task.Run(() => session.RunAsync(cancellation), CancellationToken.None);
+        Hung = session.Hung;
         return new RawFrontend(theirs);
     }
 

@@ -45,5 +45,13 @@ public abstract class QueueHandler : IDisposable
     {
     }
 
+    /// <summary>
+    /// The ring is stopping, and the front-end lets requests stay in flight (GET_VRING_BASE_INFLIGHT): instead of waiting
+    /// for the host, give back by <see cref="VirtqueueRequest.Suspend"/>, now or as they end, those that from then on touch
+    /// neither the guest's memory nor what the device keeps. A successor does them again, whole; all others are completed.
+    /// Called in the place of <see cref="Stop"/>, which is what it does where it is not overridden.
+    /// </summary>
+    public virtual void Suspend() => Stop();
+
     public virtual void Dispose() => GC.SuppressFinalize(this);
 }

@@ -133,6 +133,21 @@ public sealed unsafe class VirtqueueRequest
         _vring.Complete(this);
     }
 
+    /// <summary>
+    /// Leaves the request to a successor, on the worker thread and between <see cref="QueueHandler.Suspend"/> and the next
+    /// start: it is not shown to the driver, and stays written down in the in-flight region. The device is through with
+    /// it: nothing of it may reach the guest's memory or a disk any more.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">It has been completed already, or the ring is not being suspended.</exception>
+    public void Suspend()
+    {
+        if (!_taken || !_vring.MaySuspend)
+            throw new InvalidOperationException($"request {Slot} of queue {QueueIndex} cannot be left to a successor");
+
+        _taken = false;
+        _vring.Suspend(this);
+    }
+
     /// <summary>Gives the request back from any other thread; the worker publishes it.</summary>
     public void CompleteFromAnyThread(uint written)
     {

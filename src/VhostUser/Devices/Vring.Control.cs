@@ -22,6 +22,7 @@ public sealed partial class Vring
         _enabled = setup.Enabled;
         _brokenReported = false;
         _quiescing = false;
+        _suspending = false;
         _waitsForIotlb = false;
         FillPool(setup.Layout.Size);
         try
@@ -46,10 +47,11 @@ public sealed partial class Vring
     });
 
     /// <summary>Stops the ring with every request given back.</summary>
+    /// <param name="leaveInFlight">True where requests that the device can let go of may stay in the in-flight region, if there is one.</param>
     /// <returns>The ring's position as GET_VRING_BASE encodes it; 0 when it did not run.</returns>
-    internal async Task<uint> StopAsync()
+    internal async Task<uint> StopAsync(bool leaveInFlight = false)
     {
-        await QuiesceAsync().ConfigureAwait(false);
+        await DrainAsync(leaveInFlight).ConfigureAwait(false);
         uint @base = 0;
         await _worker.InvokeAsync(() =>
         {
@@ -63,13 +65,16 @@ public sealed partial class Vring
             _queue = null;
             _setup = null;
             _quiescing = false;
+            _suspending = false;
             _logger.QueueStopped(_deviceName, Index, @base);
         }).ConfigureAwait(false);
         return @base;
     }
 
     /// <summary>Takes nothing more and waits until nothing is in flight; <see cref="ResumeAsync"/> goes on.</summary>
-    internal async Task QuiesceAsync()
+    internal Task QuiesceAsync() => DrainAsync(leaveInFlight: false);
+
+    private async Task DrainAsync(bool leaveInFlight)
     {
         Task? wait = null;
         await _worker.InvokeAsync(() =>
@@ -79,10 +84,19 @@ public sealed partial class Vring
 
             // What was completed since the last round is not visible yet, and the ring may be gone before this one ends.
             Publish();
-            if (!_quiescing)
+            bool suspend = leaveInFlight && _setup!.Inflight is not null && _queue.BrokenCause is null;
+            if (suspend && !_suspending)
+            {
+                _quiescing = true;
+                _suspending = true;
+                _handler.Suspend();
+                Publish();
+            }
+            else if (!_quiescing)
             {
                 _quiescing = true;
                 _handler.Stop();
+                Publish();
             }
 
             if (_taken == 0)

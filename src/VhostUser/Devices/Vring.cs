@@ -25,6 +25,7 @@ public sealed partial class Vring
     private int _taken;
     private bool _enabled;
     private bool _quiescing;
+    private bool _suspending;
     private bool _unpublished;
     private bool _brokenReported;
     private bool _waitsForIotlb;
@@ -47,6 +48,9 @@ public sealed partial class Vring
 
     /// <summary>Requests taken and not yet completed.</summary>
     public int InFlight => _taken;
+
+    /// <summary>Whether <see cref="VirtqueueRequest.Suspend"/> is allowed now.</summary>
+    internal bool MaySuspend => _suspending;
 
     /// <summary>Takes the next request. Data path.</summary>
     /// <returns>False when there is none, or the ring is stopped, disabled or broken.</returns>
@@ -165,6 +169,19 @@ public sealed partial class Vring
         _taken--;
         _unpublished = true;
         Counters.CountRequest();
+    }
+
+    /// <summary>Lets go of a request without a used entry: the ring's in-flight region goes on naming it.</summary>
+    internal void Suspend(VirtqueueRequest request)
+    {
+        // Some of a read may have arrived before it was called off.
+        if (_setup!.LogBuffers && _setup.Log is { } log)
+            LogWritten(request, log);
+
+        request.Lease.Release();
+        request.Lease = default;
+        _pool[_free++] = request;
+        _taken--;
     }
 
     internal void CompleteLater(VirtqueueRequest request)

@@ -101,6 +101,33 @@ internal sealed class DeviceServer : BackgroundService
         }
     }
 
+    /// <summary>
+    /// The device hangs. A front-end that comes back is not left in the backlog, where its guest would stop with it: it is
+    /// hung up on, and may try again.
+    /// </summary>
+    private async Task RefuseUntilAsync(Task served, CancellationToken stoppingToken)
+    {
+        if (!_endpoint!.IsListening)
+            return;
+
+        using var until = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
+        Task<Socket?> accepted = AcceptAsync(until.Token);
+        for (long refused = 1; await Task.WhenAny(served, accepted).ConfigureAwait(false) == accepted; refused++)
+        {
+            if (await accepted.ConfigureAwait(false) is not { } socket)
+                return;
+
+            socket.Dispose();
+            if (System.Numerics.BitOperations.IsPow2(refused))
+                _logger.RefusedWhileHung(Name, refused);
+
+            accepted = AcceptAsync(until.Token);
+        }
+
+        await until.CancelAsync().ConfigureAwait(false);
+        (await accepted.ConfigureAwait(false))?.Dispose();
+    }
+
     private async Task ServeAsync(Socket socket, CancellationToken stoppingToken)
     {
         try
@@ -108,7 +135,11 @@ internal sealed class DeviceServer : BackgroundService
             // The session works on a descriptor of its own: messages with descriptors are not the runtime's to read.
             using FileDescriptor borrowed = new((int)socket.Handle, ownsHandle: false);
             BackendSession session = new(borrowed.Duplicate(), _instance!, _memory, _hosted.Options.Session, _logger);
-            await session.RunAsync(stoppingToken).ConfigureAwait(false);
+            Task served = session.RunAsync(stoppingToken);
+            if (await Task.WhenAny(served, session.Hung).ConfigureAwait(false) != served)
+                await RefuseUntilAsync(served, stoppingToken).ConfigureAwait(false);
+
+            await served.ConfigureAwait(false);
         }
         catch (Exception e) when (e is IOException or SocketException)
         {

@@ -10,6 +10,9 @@ internal static partial class HostingLog
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Device}: a connection could not be served: {Error}")]
     public static partial void ConnectionNotServed(this ILogger logger, string device, string error);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Device}: {Count} connections refused while the device hangs")]
+    public static partial void RefusedWhileHung(this ILogger logger, string device, long count);
+
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Device}: accept failed ({Error}); trying again in {Seconds} s")]
     public static partial void AcceptFailed(this ILogger logger, string device, string error, int seconds);
 

@@ -80,8 +80,8 @@ internal abstract class Virtqueue
     public abstract bool AllowKicks();
 
     /// <summary>
-    /// The ring's position as GET_VRING_BASE encodes it, with nothing in flight. What a predecessor left in the
-    /// in-flight region and nobody has popped lies behind it, and stays in the region.
+    /// The ring's position as GET_VRING_BASE encodes it. What is in flight still, or was left by a predecessor and never
+    /// popped, lies behind it and stays in the in-flight region.
     /// </summary>
     public abstract uint Base { get; }
 

@@ -7,8 +7,8 @@ namespace VhostUser.Session;
 
 /// <content>
 /// The in-flight region: a file that the front-end keeps, so that a back-end that takes over from a dead one
-/// knows which requests were under way. GET_VRING_BASE waits for all of them even where
-/// GET_VRING_BASE_INFLIGHT would let it leave some in the region.
+/// knows which requests were under way. Under GET_VRING_BASE_INFLIGHT, GET_VRING_BASE leaves in it what the device
+/// has let go of (<see cref="VhostUser.Devices.QueueHandler.Suspend"/>); everything else is still waited for.
 /// </content>
 public sealed partial class BackendSession
 {

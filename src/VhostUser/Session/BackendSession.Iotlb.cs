@@ -68,7 +68,7 @@ public sealed partial class BackendSession
             if (!ring.Started || ring.Suspended || TryResolve(ring, _memory, out _, out _))
                 continue;
 
-            await ring.Vring.QuiesceAsync().ConfigureAwait(false);
+            await ring.QuiesceAsync().ConfigureAwait(false);
             ring.Suspended = true;
         }
     }

@@ -188,7 +188,7 @@ public sealed partial class BackendSession
                 throw new RequestRefusedException($"ring {ring.Index} runs and would lose its memory: {cause}");
         }
 
-        await Task.WhenAll(running.Select(static ring => ring.Vring.QuiesceAsync())).ConfigureAwait(false);
+        await Task.WhenAll(running.Select(static ring => ring.QuiesceAsync())).ConfigureAwait(false);
         _memory = map;
         foreach (SessionVring ring in running)
             await ResumeAsync(ring).ConfigureAwait(false);

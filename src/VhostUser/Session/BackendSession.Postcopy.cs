@@ -123,19 +123,6 @@ public sealed partial class BackendSession
     }
 
     /// <summary>
-    /// A message may wait for a ring, and the ring's worker for the front-end: for a page during post-copy, or in the signal
-    /// of an eventfd that the front-end made block.
-    /// </summary>
-    private Task WhileServedAsync(Task task) => task.IsCompleted ? task : WhileConnectedAsync(task, FreeWorkers);
-
-    private void FreeWorkers()
-    {
-        EndPostcopy();
-        foreach (SessionVring ring in _vrings)
-            ring.Unblock();
-    }
-
-    /// <summary>
     /// Waits for something that may depend on the front-end filling pages or closing a pipe, and notices when it
     /// has gone: nobody will do it then.
     /// </summary>

@@ -61,7 +61,7 @@ public sealed partial class BackendSession
             return;
         }
 
-        await ring.Vring.QuiesceAsync().ConfigureAwait(false);
+        await ring.QuiesceAsync().ConfigureAwait(false);
         await ResumeAsync(ring).ConfigureAwait(false);
     }
 
@@ -81,7 +81,7 @@ public sealed partial class BackendSession
     private async Task GetVringBaseAsync(VringState state)
     {
         SessionVring ring = Ring(state.Index);
-        await ring.StopAsync().ConfigureAwait(false);
+        await ring.StopAsync(leaveInFlight: HasProtocolFeature(ProtocolFeatures.GetVringBaseInflight)).ConfigureAwait(false);
         await ReplyAsync(new VringState(state.Index, ring.Base)).ConfigureAwait(false);
     }
 

@@ -67,6 +67,10 @@ public sealed partial class BackendSession
         {
             _logger.ProtocolBroken(Name, e.Message);
         }
+        catch (DeviceHungException)
+        {
+            _logger.Hung(Name, _options.StopTimeout.TotalSeconds);
+        }
         catch (IOException e)
         {
             _logger.ConnectionFailed(Name, e.Message);
@@ -195,6 +199,7 @@ public sealed partial class BackendSession
         // Order: faults are resolved by nobody any more, so their file goes first and wakes the workers that wait in
         // them; then the rings, with what is in flight; then what the rings used.
         FreeWorkers();
+        await CleanUpStepAsync(EndUnfinishedAsync).ConfigureAwait(false);
         await CleanUpStepAsync(StopForGoodAsync).ConfigureAwait(false);
         await CleanUpStepAsync(EndDeviceStateAsync).ConfigureAwait(false);
         await CleanUpStepAsync(CloseChannelAsync).ConfigureAwait(false);
@@ -205,17 +210,6 @@ public sealed partial class BackendSession
         DisposeLog();
         DisposeMemory();
         _socket.Dispose();
-    }
-
-    private async Task StopForGoodAsync()
-    {
-        Task stopped = Task.WhenAll(_vrings.Select(static ring => ring.StopAsync()));
-        while (await Task.WhenAny(stopped, Task.Delay(HangUpInterval, CancellationToken.None)).ConfigureAwait(false) != stopped)
-        {
-            FreeWorkers();
-        }
-
-        await stopped.ConfigureAwait(false);
     }
 
     private async Task CleanUpStepAsync(Func<Task> step)

@@ -22,6 +22,12 @@ internal static partial class SessionLog
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Device}: session ended, the connection failed: {Cause}")]
     public static partial void ConnectionFailed(this ILogger logger, string device, string cause);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Device} queue {Queue}: to be stopped, and the device still holds {Count} requests after {Seconds:F1} s")]
+    public static partial void RingDoesNotStop(this ILogger logger, string device, int queue, int count, double seconds);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Device}: the front-end is given up, a queue did not stop within {Seconds} s; nobody else is served until the device has given its requests back")]
+    public static partial void Hung(this ILogger logger, string device, double seconds);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "{Device}: session ended by a failure of this program")]
     public static partial void Failed(this ILogger logger, string device, Exception exception);
 

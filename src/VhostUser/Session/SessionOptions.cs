@@ -35,6 +35,12 @@ public sealed class SessionOptions
     /// <summary>Protocol features that are not offered although they could be.</summary>
     public ProtocolFeatures WithoutProtocolFeatures { get; init; }
 
+    /// <summary>
+    /// How long a ring that is to stop waits for the device's requests before the front-end is given up (its connection
+    /// ends). <see cref="Timeout.InfiniteTimeSpan"/> to hold it for as long as the device takes.
+    /// </summary>
+    public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>Memory regions at most, and the answer to GET_MAX_MEM_SLOTS.</summary>
     public int MaxMemorySlots { get; init; } = 509;
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using VhostUser.Devices;
 using VhostUser.Protocol;
 using VhostXen.Linux;
@@ -29,6 +30,12 @@ internal sealed class SessionVring(Vring vring) : IDisposable
     /// <summary>Stopped in its tracks, since the IOMMU took away its memory; goes on with an IOTLB update.</summary>
     public bool Suspended { get; set; }
 
+    /// <summary>When the wait for the device's requests began (<see cref="Stopwatch"/> ticks), or 0 while nobody waits.</summary>
+    public long StoppingSince { get; private set; }
+
+    /// <summary>Seconds of that wait after which it is logged again.</summary>
+    public int NextReport { get; set; }
+
     public EventFd? Kick { get; private set; }
 
     public EventFd? Call { get; private set; }
@@ -59,12 +66,18 @@ internal sealed class SessionVring(Vring vring) : IDisposable
         old?.Dispose();
     }
 
-    /// <summary>Stops the ring with every request given back; its kick descriptor goes, the others stay.</summary>
-    public async Task StopAsync()
+    /// <summary>Takes nothing more and waits until nothing is in flight.</summary>
+    public Task QuiesceAsync() => TimedAsync(Vring.QuiesceAsync());
+
+    /// <summary>Stops the ring; its kick descriptor goes, the others stay.</summary>
+    /// <param name="leaveInFlight">False to have every request given back; true where some may stay in the in-flight region.</param>
+    public async Task StopAsync(bool leaveInFlight = false)
     {
         if (Started)
         {
-            Base = await Vring.StopAsync().ConfigureAwait(false);
+            Task<uint> stopped = Vring.StopAsync(leaveInFlight);
+            await TimedAsync(stopped).ConfigureAwait(false);
+            Base = await stopped.ConfigureAwait(false);
             Started = false;
             Suspended = false;
         }
@@ -88,6 +101,20 @@ internal sealed class SessionVring(Vring vring) : IDisposable
         Address = null;
         Base = 0;
         Enabled = false;
+    }
+
+    private async Task TimedAsync(Task task)
+    {
+        NextReport = 0;
+        StoppingSince = Stopwatch.GetTimestamp();
+        try
+        {
+            await task.ConfigureAwait(false);
+        }
+        finally
+        {
+            StoppingSince = 0;
+        }
     }
 
     public void Dispose()
