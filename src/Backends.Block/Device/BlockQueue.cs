@@ -19,6 +19,9 @@ internal sealed class BlockQueue(BlockDevice device, int index, IStoreChannel ch
 
     public BlockCounters Counters { get; } = new();
 
+    /// <summary>Requests of which nothing happens any more may stay in flight.</summary>
+    public bool Suspending { get; private set; }
+
     public override void Process(VirtqueueRequest request)
     {
         if (request.State is not BlockRequest block)
@@ -31,6 +34,18 @@ internal sealed class BlockQueue(BlockDevice device, int index, IStoreChannel ch
     {
         channel.Poll();
         return base.OnAvailable(vring);
+    }
+
+    public override void Start(ulong features)
+    {
+        Suspending = false;
+        channel.Resume();
+    }
+
+    public override void Suspend()
+    {
+        Suspending = true;
+        channel.CallOff();
     }
 
     public override void Dispose()

@@ -67,6 +67,13 @@ internal sealed class BlockRequest(BlockQueue queue, VirtqueueRequest request) :
 
     public override void OnCompleted(int error)
     {
+        // Called off, or between two of its ranges: a successor does it again from the start.
+        if (queue.Suspending && (error == ECANCELED || (error == 0 && _nextRange < _rangeCount)))
+        {
+            request.Suspend();
+            return;
+        }
+
         if (error == 0 && _nextRange < _rangeCount)
         {
             SubmitNextRange();

@@ -26,6 +26,25 @@ internal sealed class BlockingThreads : IDisposable
         }
     }
 
+    /// <summary>Takes back a channel's operations that no thread has begun, but for flushes.</summary>
+    public List<FileOperation> TakeBack(FileChannel channel)
+    {
+        List<FileOperation> taken = [];
+        lock (_gate)
+        {
+            for (int left = _waiting.Count; left > 0; left--)
+            {
+                FileOperation operation = _waiting.Dequeue();
+                if (operation.Channel == channel && operation.MayCallOff)
+                    taken.Add(operation);
+                else
+                    _waiting.Enqueue(operation);
+            }
+        }
+
+        return taken;
+    }
+
     public void Dispose()
     {
         lock (_gate)

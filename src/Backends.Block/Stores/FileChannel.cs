@@ -23,6 +23,8 @@ internal sealed unsafe class FileChannel : IStoreChannel
     private readonly VirtqueueWorker _worker;
     private readonly BounceBuffers _bounces = new();
     private readonly Stack<FileOperation> _free = new();
+    private readonly List<FileOperation> _all = [];
+    private readonly CancelTarget _cancel = new();
     private readonly Queue<FileOperation> _wantBounce = new();
     private readonly EventFd _wake = EventFd.Create();
     private FileOperation? _ended;
@@ -34,6 +36,28 @@ internal sealed unsafe class FileChannel : IStoreChannel
         _worker = worker;
         worker.WatchAsync(_wake.Handle, EPOLLIN, OnWake).GetAwaiter().GetResult();
     }
+
+    /// <summary>What comes back from the kernel undone is not issued again.</summary>
+    public bool CallingOff { get; private set; }
+
+    public void CallOff()
+    {
+        CallingOff = true;
+        while (_wantBounce.TryDequeue(out FileOperation? waiting))
+            waiting.CallOff();
+
+        foreach (FileOperation operation in _store.Threads.TakeBack(this))
+            operation.CallOff();
+
+        // Those that the kernel has begun and cannot stop end as they would have.
+        foreach (FileOperation operation in _all)
+        {
+            if (operation is { RingData: { } target, MayCallOff: true } && _worker.TryGetSqe(_cancel, out io_uring_sqe* sqe, out ulong userData))
+                IoUringSqe.Cancel(sqe, target, userData);
+        }
+    }
+
+    public void Resume() => CallingOff = false;
 
     public void Submit(StoreRequest request)
     {
@@ -140,7 +164,10 @@ internal sealed unsafe class FileChannel : IStoreChannel
     private void Begin(StoreRequest request, ulong done)
     {
         if (!_free.TryPop(out FileOperation? operation))
+        {
             operation = new FileOperation(this, _store);
+            _all.Add(operation);
+        }
 
         operation.Reset(request, done);
         if (operation.NeedsBounce)
@@ -219,5 +246,13 @@ internal sealed unsafe class FileChannel : IStoreChannel
 
         request.OnCompleted(0);
         return true;
+    }
+
+    /// <summary>Whether a call could be stopped shows in the call's own result.</summary>
+    private sealed class CancelTarget : IRingCompletion
+    {
+        public void OnCompletion(int result)
+        {
+        }
     }
 }

@@ -36,6 +36,14 @@ internal sealed unsafe partial class FileOperation(FileChannel channel, FileStor
     /// <summary>It cannot go on without a bounce buffer.</summary>
     public bool NeedsBounce { get; private set; }
 
+    public FileChannel Channel => channel;
+
+    /// <summary>What names the call in the worker's io_uring while it is there.</summary>
+    public ulong? RingData { get; private set; }
+
+    /// <summary>False for what has to go on when the queue stops: see <see cref="IStoreChannel.CallOff"/>.</summary>
+    public bool MayCallOff => _step != FileStep.Sync;
+
     /// <summary>False for the calls that io_uring does not know.</summary>
     public bool FitsRing => _step is not (FileStep.DiscardDevice or FileStep.ZeroOutDevice);
 
@@ -90,6 +98,7 @@ internal sealed unsafe partial class FileOperation(FileChannel channel, FileStor
     public void Fill(io_uring_sqe* sqe, ulong userData)
     {
         ulong offset = _request.Offset + _done;
+        RingData = userData;
         switch (_step)
         {
             case FileStep.Read when _iovCount == 1:
@@ -117,12 +126,23 @@ internal sealed unsafe partial class FileOperation(FileChannel channel, FileStor
     public void OnCompletion(int result)
     {
         // What would have blocked or was interrupted: a thread that may block does it.
-        if (result is -EAGAIN or -EINTR or -ECANCELED)
-            channel.IssueOnThread(this);
-        else if (Advance(result))
+        RingData = null;
+        bool untouched = result is -EAGAIN or -EINTR or -ECANCELED;
+        if (!untouched && Advance(result))
             channel.Finish(this);
+        else if (channel.CallingOff && MayCallOff)
+            CallOff();
+        else if (untouched)
+            channel.IssueOnThread(this);
         else
             channel.Issue(this);
+    }
+
+    /// <summary>Nobody works on it: it ends here.</summary>
+    public void CallOff()
+    {
+        Error = ECANCELED;
+        channel.Finish(this);
     }
 
     /// <summary>Makes all the calls that are left, on a thread that may block.</summary>

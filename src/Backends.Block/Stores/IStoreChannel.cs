@@ -11,4 +11,18 @@ internal interface IStoreChannel : IDisposable
 
     /// <summary>Looks for operations that ended on other threads.</summary>
     void Poll();
+
+    /// <summary>
+    /// The queue stops and leaves to a successor what can be left: operations end early, with ECANCELED, of which nothing
+    /// happens any more from then on. What the host has begun ends as it does, and so do flushes: a successor on another
+    /// host could not make stable what is in this one's page cache. Nothing is submitted until <see cref="Resume"/>.
+    /// </summary>
+    void CallOff()
+    {
+    }
+
+    /// <summary>The queue starts.</summary>
+    void Resume()
+    {
+    }
 }

@@ -28,6 +28,9 @@ internal sealed unsafe class ProbeRequest : StoreRequest, IDisposable
 
     public Task<int> Completed => _completed.Task;
 
+    /// <summary>The error, once it completed.</summary>
+    public int Error => _completed.Task.Result;
+
     public int Completions { get; private set; }
 
     public int ThreadId { get; private set; }

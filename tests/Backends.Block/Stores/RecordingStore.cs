@@ -1,5 +1,6 @@
 using Backends.Block.Stores;
 using VhostUser.Devices;
+using VhostXen.Linux;
 
 namespace Backends.Block.Tests.Stores;
 
@@ -103,6 +104,22 @@ internal sealed class RecordingStore(IBlockStore inner) : IBlockStore
         }
 
         public void Poll() => inner.Poll();
+
+        /// <summary>What is held has not been begun.</summary>
+        public void CallOff()
+        {
+            List<(StoreRequest Request, IStoreChannel Channel)> held;
+            lock (store._gate)
+            {
+                held = store._held.FindAll(one => one.Channel == inner && one.Request.Operation != StoreOperation.Flush);
+                store._held.RemoveAll(held.Contains);
+            }
+
+            held.ForEach(static one => one.Request.OnCompleted(LibC.ECANCELED));
+            inner.CallOff();
+        }
+
+        public void Resume() => inner.Resume();
 
         public void Dispose() => inner.Dispose();
     }

@@ -57,18 +57,22 @@ internal sealed class StoreProbe : IDisposable
 
     public int Flush() => Range(StoreOperation.Flush, 0, 0);
 
-    /// <summary>Submits all at once on the worker's thread and waits for all.</summary>
-    public void RunAll(IReadOnlyList<ProbeRequest> requests)
+    /// <summary>Submits all at once on the worker's thread, does something more in the same round, and waits for all.</summary>
+    public void RunAll(IReadOnlyList<ProbeRequest> requests, Action? then = null)
     {
         Task submitted = _worker.InvokeAsync(() =>
         {
             foreach (ProbeRequest request in requests)
                 _channel.Submit(request);
+
+            then?.Invoke();
         });
         Assert.True(submitted.Wait(Deadline));
         foreach (ProbeRequest request in requests)
             Assert.True(request.Completed.Wait(Deadline), "an operation did not end");
     }
+
+    public void Resume() => Assert.True(_worker.InvokeAsync(_channel.Resume).Wait(Deadline));
 
     public void Dispose()
     {
