@@ -42,7 +42,8 @@ internal sealed partial class BackendLink : IDeviceControl, IBackendRequestHandl
         _logger = logger;
         _connecting = new ResiliencePipelineBuilder().AddRetry(new RetryStrategyOptions
         {
-            ShouldHandle = new PredicateBuilder().Handle<IOException>(),
+            // Whatever it is: the task that waits for a connection has nobody to tell, and would find it failed again at once.
+            ShouldHandle = new PredicateBuilder().Handle<Exception>(static e => e is not OperationCanceledException),
             BackoffType = DelayBackoffType.Exponential,
             Delay = FirstDelay,
             MaxDelay = LongestDelay,
