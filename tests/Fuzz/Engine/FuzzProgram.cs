@@ -123,8 +123,10 @@ internal sealed class FuzzProgram
         var lastLine = TimeSpan.Zero;
         while (Stopwatch.GetElapsedTime(start).TotalSeconds < _seconds)
         {
+            // What is left is everybody's alike: the last round is a short one.
+            double left = _seconds - Stopwatch.GetElapsedTime(start).TotalSeconds;
             foreach (Fuzzer fuzzer in fuzzers)
-                fuzzer.RunFor(TimeSpan.FromSeconds(Math.Min(Slice.TotalSeconds, _seconds / fuzzers.Length)));
+                fuzzer.RunFor(TimeSpan.FromSeconds(Math.Min(Slice.TotalSeconds, left / fuzzers.Length)));
 
             if (Stopwatch.GetElapsedTime(start) - lastLine >= TimeSpan.FromSeconds(5))
             {

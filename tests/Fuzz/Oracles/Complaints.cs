@@ -10,8 +10,8 @@ namespace Fuzz.Oracles;
 /// </summary>
 internal sealed class Complaints : ILogger
 {
-    // Errors that a hostile peer is entitled to; every other error is ours.
-    private static readonly string[] Theirs = ["the front-end broke the protocol", "broken by the driver"];
+    // Errors that a hostile peer, or a disk that was told to fail, is entitled to; every other error is ours.
+    private static readonly string[] Theirs = ["the front-end broke the protocol", "broken by the driver", "failed on the host"];
 
     private readonly ConcurrentQueue<string> _found = new();
     private Behaviour? _seen;

@@ -7,6 +7,8 @@ internal static class AllTargets
 {
     public static IReadOnlyDictionary<string, Func<FuzzTarget>> ByName { get; } = new SortedDictionary<string, Func<FuzzTarget>>(StringComparer.Ordinal)
     {
+        ["block"] = static () => new BlockTarget(),
+        ["config"] = static () => new ConfigTarget(),
         ["message"] = static () => new MessageTarget(),
         ["ring"] = static () => new RingTarget(),
     };
