@@ -94,15 +94,33 @@ public sealed partial class BackendSession
     private GuestAddress? RingLogAddress(in VringAddress address, GuestAddress translated)
         => !address.LogsUsedRing ? null : _iotlb is null ? address.LogGuestAddress : translated;
 
-    /// <summary>The last byte of what is logged must have a bit (CVE-2019-14835).</summary>
+    /// <summary>
+    /// The last byte of what is logged must have a bit (CVE-2019-14835): the used ring where log_guest_addr says. A packed
+    /// ring is written in two places, of which the message names one (QEMU the event structure, DPDK the descriptors), so
+    /// both are logged and looked for where they are.
+    /// </summary>
     private void CheckLogCovers(SessionVring ring, DirtyLog? log)
     {
         if (log is null || ring.Size == 0 || _iotlb is not null || ring.Address is not { LogsUsedRing: true } address)
             return;
 
-        (ulong descriptors, _, ulong device) = VirtqueueLayout.Sizes(IsPacked, ring.Size);
-        if (!log.Covers(address.LogGuestAddress, IsPacked ? descriptors : device))
-            throw new RequestRefusedException($"ring {ring.Index} is logged at {address.LogGuestAddress}, past the end of the log");
+        if (!IsPacked)
+            Check(address.LogGuestAddress, VirtqueueLayout.Sizes(packed: false, ring.Size).Device);
+        else if (_memory != GuestMemoryMap.Empty && TryResolve(ring, _memory, out VirtqueueLayout layout, out _))
+            CheckPacked(layout);
+
+        void CheckPacked(in VirtqueueLayout layout)
+        {
+            (ulong descriptors, _, ulong device) = VirtqueueLayout.Sizes(packed: true, ring.Size);
+            Check(layout.DescriptorsAddress!.Value, descriptors);
+            Check(layout.DeviceAddress!.Value, device);
+        }
+
+        void Check(GuestAddress at, ulong length)
+        {
+            if (!log.Covers(at, length))
+                throw new RequestRefusedException($"ring {ring.Index} is logged at {at}, past the end of the log");
+        }
     }
 
     private void DisposeLog()

@@ -31,6 +31,7 @@ public sealed partial class BackendSession
         }
 
         CheckBase(ring);
+        CheckLogCovers(ring, _log);
         try
         {
             await ring.Vring.StartAsync(MakeSetup(ring, layout)).ConfigureAwait(false);

@@ -156,6 +156,26 @@ public sealed class CveTests : IAsyncLifetime
         Assert.Equal(1UL, await _frontend.AskAsync(FrontendRequest.SetLogBase, new LogDescription(4, 0), file));
     }
 
+    // A packed ring is written in two places, and log_guest_addr names one: QEMU's the event structure, which may be the last
+    // thing in memory. What counts is that both have bits.
+    [Fact]
+    public async Task Cve2019_14835_PackedRing_IsLookedForWhereItIs()
+    {
+        using FileDescriptor file = MemFd.Create("log", 4096);
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | VirtioFeatures.RingPacked);
+        await _frontend.ShareAsync(_memory);
+        DriverRing ring = DriverRing.Create(_memory, 300, VirtioFeatures.RingPacked);
+        ulong pages = ring.Device.Value / 4096 + 1;
+        _memory.Allocate(32 * 4096);
+        Assert.True(pages <= 32, "the test needs a small log");
+        DriverRing beyond = DriverRing.Create(_memory, 300, VirtioFeatures.RingPacked);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetLogBase, new LogDescription(4, 0), file));
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringNum, new VringState(0, 300)));
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringAddr, RawFrontend.Address(ring, 0, 1, (32 * 4096) - 4)));
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringAddr, RawFrontend.Address(ring, 0, 1, 1UL << 40)));
+        Assert.Equal(1UL, await _frontend.AskAsync(FrontendRequest.SetVringAddr, RawFrontend.Address(beyond, 0, 1, 0)));
+    }
+
     [Fact]
     public async Task Cve2026_45782_MemoryRemovedDuringARequest_StaysUntilItIsBack()
     {
