@@ -32,6 +32,29 @@ public sealed class DaemonProcess
 
     public int OpenDescriptors => Directory.EnumerateFileSystemEntries($"/proc/{Id}/fd").Count();
 
+    /// <summary>
+    /// Sockets, events and memory that it has open, sorted: "socket", "anon_inode:[eventfd]", "/memfd:xen-domain-1 (deleted)". What a
+    /// runtime opens for itself as it goes along (assemblies, its epoll) does not count.
+    /// </summary>
+    public IReadOnlyList<string> OpenObjects =>
+    [
+        .. Directory.EnumerateFiles($"/proc/{Id}/fd").Select(TargetOf).OfType<string>()
+            .Select(static target => target[(target.LastIndexOf("/fd/", StringComparison.Ordinal) is var at and >= 0 ? at + 4 : 0)..])
+            .Where(static target => target.StartsWith("socket:", StringComparison.Ordinal) || target.StartsWith("/memfd:", StringComparison.Ordinal) || target == "anon_inode:[eventfd]")
+            .Select(static target => target.StartsWith("socket:", StringComparison.Ordinal) ? "socket" : target)
+            .Order(StringComparer.Ordinal),
+    ];
+
+    /// <summary>Waits until it has no more objects open than so many, for up to five seconds: ends of connections are seen by threads of their own.</summary>
+    public async Task<int> SettledObjectsAsync(int expected)
+    {
+        long end = Environment.TickCount64 + 5000;
+        while (OpenObjects.Count > expected && Environment.TickCount64 < end)
+            await Task.Delay(10);
+
+        return OpenObjects.Count;
+    }
+
     public int Threads => Directory.EnumerateFileSystemEntries($"/proc/{Id}/task").Count();
 
     /// <summary>Starts the program and waits until it listens on every one of the sockets.</summary>
@@ -54,5 +77,18 @@ public sealed class DaemonProcess
     {
         _process.Kill();
         await _process.Exited;
+    }
+
+    private static string? TargetOf(string descriptor)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(descriptor, returnFinalTarget: false)?.ToString();
+        }
+        catch (IOException)
+        {
+            // Closed meanwhile.
+            return null;
+        }
     }
 }

@@ -68,6 +68,7 @@ public sealed partial class Domain
 
     private void WakeVcpus()
     {
+        Interrupts.WakeAll();
         foreach (Vcpu vcpu in _vcpus)
         {
             vcpu.WakeAll();

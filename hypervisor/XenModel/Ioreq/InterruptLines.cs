@@ -21,6 +21,7 @@ public sealed class InterruptLines
     private readonly bool[] _waitingForEoi = new bool[PinCount];
     private readonly Redirection[] _redirections = new Redirection[PinCount];
     private readonly Dictionary<uint, bool> _spis = [];
+    private readonly ManualResetEventSlim _spiRose = new(false);
 
     internal InterruptLines(Domain domain)
     {
@@ -90,7 +91,32 @@ public sealed class InterruptLines
 
     internal void SetLinkRoute(int link, byte irq) => _linkRoutes[link] = irq;
 
-    internal void SetSpi(uint irq, bool level) => _spis[irq] = level;
+    /// <summary>A virtual CPU of Arm idles until a shared peripheral interrupt is pending.</summary>
+    /// <returns>False: not in time.</returns>
+    public bool WaitForSpi(uint irq, TimeSpan timeout)
+    {
+        long deadline = Environment.TickCount64 + (long)timeout.TotalMilliseconds;
+        while (true)
+        {
+            lock (_domain.Hypervisor.Gate)
+            {
+                _domain.ThrowIfStopped();
+                if (_spis.GetValueOrDefault(irq)) return true;
+                _spiRose.Reset();
+            }
+
+            long left = deadline - Environment.TickCount64;
+            if (left <= 0 || !_spiRose.Wait((int)Math.Min(left, int.MaxValue))) return SpiLevel(irq);
+        }
+    }
+
+    internal void SetSpi(uint irq, bool level)
+    {
+        _spis[irq] = level;
+        if (level) _spiRose.Set();
+    }
+
+    internal void WakeAll() => _spiRose.Set();
 
     private void Drive(int gsi, bool level)
     {

@@ -17,6 +17,9 @@ internal sealed class IoreqServerTable(Domain domain)
 
     public IEnumerable<IoreqServer> Enabled => _servers.Reverse().OfType<IoreqServer>().Where(server => server.Enabled);
 
+    /// <summary>Servers there are, enabled or not.</summary>
+    public int Count => _servers.Count(static server => server is not null);
+
     public IoreqServer? Find(uint id) => id < (uint)_servers.Length ? _servers[id] : null;
 
     /// <summary>0, -ENOSPC.</summary>

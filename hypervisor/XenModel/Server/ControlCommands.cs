@@ -1,11 +1,13 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using XenMemoryProvider.Abi;
 using XenModel.Domains;
+using XenModel.Guests;
 
 namespace XenModel.Server;
 
-/// <summary>What an operator may say to a running server, one line at a time: domains and faults by name.</summary>
+/// <summary>What an operator may say to a running server, one line at a time: domains, guests and faults by name.</summary>
 internal sealed class ControlCommands(Hypervisor hypervisor)
 {
     public const string Help =
@@ -14,6 +16,9 @@ internal sealed class ControlCommands(Hypervisor hypervisor)
         create name=N[,memory=MiB][,vcpus=N][,type=pvh|hvm|pv][,paused=yes|no]
         pause NAME | unpause NAME | destroy NAME
         shutdown NAME [poweroff|reboot|suspend|crash]
+        run NAME [KEY=VALUE,...]                  the domain's program: a synthetic guest that uses its disk and checks it
+                                                  (seed, requests, skip, queues, depth, resets, grants=yes|no, base, irq, slot)
+        report NAME [MILLISECONDS]                what the guest did; answers when it ends, or after that time
         fail-page NAME NTH [ERRNO]                of the pages mapped from now on, the nth fails once (EINVAL)
         page-out NAME FIRST-GFN COUNT [REQUESTS]  gives pages to the pager; back after so many requests (3)
         delay-event NAME PORT [COUNT]             holds the next events for a port of a domain
@@ -21,6 +26,8 @@ internal sealed class ControlCommands(Hypervisor hypervisor)
         kill-domain NAME                          destroys it in the middle of whatever it does
         help
         """;
+
+    private readonly ConcurrentDictionary<string, DiskGuest> _guests = new();
 
     /// <summary>Runs a line.</summary>
     /// <returns>0 and what to show, or a negative errno and why.</returns>
@@ -59,6 +66,12 @@ internal sealed class ControlCommands(Hypervisor hypervisor)
             case "shutdown":
                 Named(words).ShutDown(words.Length > 2 ? Reason(words[2]) : ShutdownReason.Poweroff);
                 return "shut down";
+            case "run":
+                Domain domain = Named(words);
+                _guests[domain.Name] = DiskGuest.Start(domain, DiskGuestOptions.Parse(words.Length > 2 ? words[2] : ""));
+                return "started";
+            case "report":
+                return Report(words);
             default:
                 return Fault(words);
         }
@@ -86,13 +99,21 @@ internal sealed class ControlCommands(Hypervisor hypervisor)
         }
     }
 
+    // A guest can be asked also when its domain is gone.
+    private string Report(string[] words)
+    {
+        if (!_guests.TryGetValue(Word(words, 1, "a domain's name"), out DiskGuest? guest)) throw new InvalidOperationException($"no guest was started in '{words[1]}'");
+        if (words.Length > 2) guest.Wait(TimeSpan.FromMilliseconds(Number(words, 2, "milliseconds")));
+        return guest.Describe();
+    }
+
     private string List()
     {
         var text = new StringBuilder();
         foreach (Domain domain in hypervisor.Domains)
         {
             string state = domain.IsDying ? "dying" : domain.Shutdown is { } reason ? $"stopped ({reason.ToString().ToLowerInvariant()})" : domain.IsPaused ? "paused" : "running";
-            text.Append(CultureInfo.InvariantCulture, $"{domain.Id,5} {domain.Name,-16} {domain.Type.ToString().ToLowerInvariant(),-4} {domain.Vcpus.Count,3} vcpus {domain.RamPages / 256,6} MiB  {state}\n");
+            text.Append(CultureInfo.InvariantCulture, $"{domain.Id,5} {domain.Name,-16} {domain.Type.ToString().ToLowerInvariant(),-4} {domain.Vcpus.Count,3} vcpus {domain.RamPages / 256,6} MiB {domain.IoreqServers.Count,2} ioreq servers  {state}\n");
         }
 
         return text.ToString();

@@ -1,7 +1,7 @@
 using System.Globalization;
 using GuestKit;
 
-namespace Demo;
+namespace Demo.Qemu;
 
 /// <summary>The block daemon's main job: a Linux guest under QEMU gets its disk from vhostxen-blk, uses it hard, and the host checks.</summary>
 internal static class QemuDemo
