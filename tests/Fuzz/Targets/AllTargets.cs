@@ -9,6 +9,8 @@ internal static class AllTargets
     {
         ["block"] = static () => new BlockTarget(),
         ["config"] = static () => new ConfigTarget(),
+        ["frontend"] = static () => new FrontendTarget(),
+        ["inflight"] = static () => new InflightTarget(),
         ["message"] = static () => new MessageTarget(),
         ["ring"] = static () => new RingTarget(),
     };
