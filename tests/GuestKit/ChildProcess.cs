@@ -72,6 +72,8 @@ public sealed class ChildProcess : IAsyncDisposable
 
     public void Terminate() => Signal(_process, LibC.SIGTERM);
 
+    public void HangUp() => Signal(_process, LibC.SIGHUP);
+
     public void Kill() => Signal(_process, LibC.SIGKILL);
 
     public async ValueTask DisposeAsync()

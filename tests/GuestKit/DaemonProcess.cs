@@ -72,6 +72,9 @@ public sealed class DaemonProcess
         return await _process.Exited.WaitAsync(deadline);
     }
 
+    /// <summary>Tells it to look at its images again (SIGHUP).</summary>
+    public void Reload() => _process.HangUp();
+
     /// <summary>Ends it as a crash would.</summary>
     public async Task KillAsync()
     {

@@ -249,12 +249,16 @@ public sealed partial class Vring
 
         List<GuestRange> translated = request.Translated ??= [];
         translated.Clear();
-        if (!iotlb.TryTranslate(ranges, translated))
+        switch (iotlb.TryTranslate(ranges, translated))
         {
-            // The miss has been sent; the session wakes the ring when the update arrives.
-            _queue!.Unpop(request.Chain);
-            _waitsForIotlb = true;
-            return false;
+            case TranslateResult.Missing:
+                // The miss has been sent; the session wakes the ring when the update arrives.
+                _queue!.Unpop(request.Chain);
+                _waitsForIotlb = true;
+                return false;
+            case TranslateResult.TooScattered:
+                Break($"a chain that the IOMMU scatters over more than {Iotlb.Capacity} places");
+                return false;
         }
 
         ranges = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(translated);

@@ -44,10 +44,15 @@ public sealed class Iotlb
             InvalidateLocked(iova, size);
     }
 
-    /// <summary>Translates one chain's ranges into guest addresses; adds pieces to <paramref name="output"/>.</summary>
-    /// <returns>False on a miss, which has been sent.</returns>
-    public bool TryTranslate(ReadOnlySpan<GuestRange> ranges, List<GuestRange> output)
+    /// <summary>
+    /// Translates one chain's ranges into guest addresses; adds pieces to <paramref name="output"/>. From one entry to
+    /// another it goes <see cref="Capacity"/> times at most: a chain that needs more has no place here, and one that goes to
+    /// and fro between entries of a few bytes would make pieces without end.
+    /// </summary>
+    public TranslateResult TryTranslate(ReadOnlySpan<GuestRange> ranges, List<GuestRange> output)
     {
+        ulong? current = null;
+        int changes = 0;
         foreach (ref readonly GuestRange range in ranges)
         {
             ulong iova = range.Address.Value;
@@ -57,7 +62,14 @@ public sealed class Iotlb
                 if (!TryFind(iova, range.Writable, out Entry entry))
                 {
                     _miss(iova, range.Writable);
-                    return false;
+                    return TranslateResult.Missing;
+                }
+
+                if (entry.Iova != current)
+                {
+                    current = entry.Iova;
+                    if (++changes > Capacity)
+                        return TranslateResult.TooScattered;
                 }
 
                 ulong offset = iova - entry.Iova;
@@ -69,7 +81,7 @@ public sealed class Iotlb
             while (left != 0);
         }
 
-        return true;
+        return TranslateResult.Ok;
     }
 
     private bool TryFind(ulong iova, bool write, out Entry entry)

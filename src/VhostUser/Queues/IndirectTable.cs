@@ -42,8 +42,16 @@ internal sealed class IndirectTable
         if (bytes - 1 > ulong.MaxValue - table.Address)
             return Break("an indirect table past the end of the address space");
 
-        if (iotlb is not null && !Translate(table, iotlb))
-            return PopResult.Empty;
+        if (iotlb is not null)
+        {
+            switch (Translate(table, iotlb))
+            {
+                case TranslateResult.Missing:
+                    return PopResult.Empty;
+                case TranslateResult.TooScattered:
+                    return Break($"an indirect table of {bytes} bytes in more than {Iotlb.Capacity} pieces");
+            }
+        }
 
         uint entries = bytes / VirtqDescriptor.Size;
         if (!linked && entries > limit)
@@ -127,7 +135,7 @@ internal sealed class IndirectTable
         return destination.IsEmpty;
     }
 
-    private bool Translate(in VirtqDescriptor table, Iotlb iotlb)
+    private TranslateResult Translate(in VirtqDescriptor table, Iotlb iotlb)
     {
         _pieces.Clear();
         GuestRange whole = new(new GuestAddress(table.Address), table.Length, Writable: false);

@@ -77,7 +77,7 @@ public sealed partial class BackendSession
     {
         guest = default;
         var pieces = new List<GuestRange>();
-        if (!_iotlb!.TryTranslate([new GuestRange(new GuestAddress(address.Value), (uint)length, writable)], pieces))
+        if (_iotlb!.TryTranslate([new GuestRange(new GuestAddress(address.Value), (uint)length, writable)], pieces) != TranslateResult.Ok)
             return null;
 
         // The ring is used through one pointer: its pieces must follow each other.

@@ -66,10 +66,33 @@ public sealed class IotlbTests
         Assert.NotNull(Translate(0xffff_ffff_0000_0000, uint.MaxValue, true));
     }
 
+    [Fact]
+    public void TryTranslate_ToAndFroBetweenTinyEntries_EndsAtTheBound()
+    {
+        for (ulong i = 0; i < Iotlb.Capacity; i++)
+            _iotlb.Update(i, 1, new GuestAddress(i * 4096), read: true, write: true);
+
+        // Every entry once is the most there can be; what goes on to another would have thrown one out.
+        List<GuestRange> output = [];
+        GuestRange all = new(new GuestAddress(0), Iotlb.Capacity, Writable: false);
+        Assert.Equal(TranslateResult.Ok, _iotlb.TryTranslate([all], output));
+        Assert.Equal(Iotlb.Capacity, output.Count);
+
+        output.Clear();
+        Assert.Equal(TranslateResult.TooScattered, _iotlb.TryTranslate([.. Enumerable.Repeat(all, 1000)], output));
+        Assert.Equal(Iotlb.Capacity, output.Count);
+        Assert.Empty(_misses);
+
+        // Many buffers in one place are no matter.
+        output.Clear();
+        GuestRange first = new(new GuestAddress(0), 1, Writable: false);
+        Assert.Equal(TranslateResult.Ok, _iotlb.TryTranslate([.. Enumerable.Repeat(first, 32768)], output));
+    }
+
     private List<(ulong Address, uint Length)>? Translate(ulong address, uint length, bool write)
     {
         List<GuestRange> output = [];
         GuestRange[] ranges = [new GuestRange(new GuestAddress(address), length, write)];
-        return _iotlb.TryTranslate(ranges, output) ? [.. output.Select(range => (range.Address.Value, range.Length))] : null;
+        return _iotlb.TryTranslate(ranges, output) == TranslateResult.Ok ? [.. output.Select(range => (range.Address.Value, range.Length))] : null;
     }
 }

@@ -90,6 +90,29 @@ public sealed class AddressSpaceTests : IAsyncLifetime
         Assert.Equal(1UL, await _frontend.AskAsync(FrontendRequest.IotlbMsg, Update(0, 0) with { Iova = 5 }));
     }
 
+    // A front-end's IOMMU can make any number of pieces of a chain: bounded, and the ring's fault, once and for all.
+    [Fact]
+    public async Task Iotlb_ScatteringAChainOverThousandsOfPlaces_BreaksTheRing()
+    {
+        const int Tiny = 1500;
+        const ulong Scattered = 0x5000_0000;
+        await ConnectAsync(new SessionOptions { AccessPlatform = true }, RawFrontend.PlainFeatures | VirtioFeatures.AccessPlatform);
+        await _frontend.ShareAsync(_memory);
+        DriverRing ring = DriverRing.Create(_memory, 16);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.IotlbMsg, Update(0, 0x20000)));
+        using RawRing raw = await StartAsync(ring, new VringAddress(
+            0, 0, new FrontendAddress(Iova + ring.Descriptors.Value), new FrontendAddress(Iova + ring.Device.Value), new FrontendAddress(Iova + ring.Driver.Value), default));
+        for (ulong i = 0; i < Tiny; i++)
+            Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.IotlbMsg, Update(0x10000 - i, 1) with { Iova = Scattered + i }));
+
+        GuestRange whole = new(new GuestAddress(Scattered), Tiny, Writable: false);
+        ring.Add(whole, whole, whole);
+        raw.Kick.Signal();
+        RawRing.WaitFor(raw.Error, "error signal");
+        Assert.Contains($"scatters over more than {VhostUser.Memory.Iotlb.Capacity} places", _backend.Log.Complaints[^1], StringComparison.Ordinal);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringEnable, new VringState(0, 1)));
+    }
+
     [Fact]
     public async Task Iotlb_NotNegotiated_IsRefused()
     {
