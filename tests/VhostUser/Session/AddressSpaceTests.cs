@@ -105,6 +105,7 @@ public sealed class AddressSpaceTests : IAsyncLifetime
         for (ulong i = 0; i < Tiny; i++)
             Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.IotlbMsg, Update(0x10000 - i, 1) with { Iova = Scattered + i }));
 
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetVringErr, new VringFd(0, true), raw.Error.Handle));
         GuestRange whole = new(new GuestAddress(Scattered), Tiny, Writable: false);
         ring.Add(whole, whole, whole);
         raw.Kick.Signal();
