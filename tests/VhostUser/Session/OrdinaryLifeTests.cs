@@ -42,7 +42,9 @@ public sealed class OrdinaryLifeTests : IAsyncLifetime
     [InlineData(0UL, 16)]
     [InlineData(VirtioFeatures.EventIdx | VirtioFeatures.IndirectDesc, 1024)]
     [InlineData(VirtioFeatures.InOrder, 32768)]
+    [InlineData(VirtioFeatures.NotificationData | VirtioFeatures.RingReset, 2)]
     [InlineData(VirtioFeatures.RingPacked, 16)]
+    [InlineData(VirtioFeatures.RingPacked | VirtioFeatures.NotificationData, 2)]
     [InlineData(VirtioFeatures.RingPacked | VirtioFeatures.EventIdx | VirtioFeatures.IndirectDesc, 7)]
     [InlineData(VirtioFeatures.RingPacked | VirtioFeatures.InOrder | VirtioFeatures.EventIdx, 1000)]
     public async Task Ring_OfEveryForm_AnswersStopsAndGoesOn(ulong form, int size)
@@ -84,6 +86,30 @@ public sealed class OrdinaryLifeTests : IAsyncLifetime
                 ring.Wait();
         }
 
+        Assert.Empty(_backend.Log.Complaints);
+    }
+
+    // VIRTIO_F_RING_RESET: the driver resets one queue and sets it up anew, elsewhere and of another size.
+    [Theory]
+    [InlineData(VirtioFeatures.RingReset)]
+    [InlineData(VirtioFeatures.RingReset | VirtioFeatures.RingPacked)]
+    public async Task Ring_ResetByItself_BeginsAnewWhileTheOtherGoesOn(ulong form)
+    {
+        await _frontend.NegotiateAsync(RawFrontend.PlainFeatures | form);
+        await _frontend.ShareAsync(_memory);
+        using RawRing other = await _frontend.StartRingAsync(DriverRing.Create(_memory, 16, form), 1);
+        using (RawRing ring = await _frontend.StartRingAsync(DriverRing.Create(_memory, 16, form)))
+        {
+            for (byte i = 0; i < 20; i++)
+                Assert.Equal([i], ring.Echo([i]));
+
+            await _frontend.StopRingAsync(0);
+        }
+
+        Assert.Equal([1], other.Echo([1]));
+        using RawRing anew = await _frontend.StartRingAsync(DriverRing.Create(_memory, 64, form));
+        Assert.Equal([2], anew.Echo([2]));
+        Assert.Equal([3], other.Echo([3]));
         Assert.Empty(_backend.Log.Complaints);
     }
 
