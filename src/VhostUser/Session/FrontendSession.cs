@@ -131,6 +131,10 @@ public sealed partial class FrontendSession : IAsyncDisposable
         (FileDescriptor ours, FileDescriptor theirs) = FdSocket.Pair();
         using (theirs)
         {
+            // Negotiated again: the back-end closes its end of the old one when it gets the new one.
+            if (_channel is not null)
+                await _channel.DisposeAsync().ConfigureAwait(false);
+
             _channel = new BackendChannelListener(ours, handler, _logger);
             await TellAsync(FrontendRequest.SetBackendReqFd, ReadOnlyMemory<byte>.Empty, [theirs], cancellation).ConfigureAwait(false);
         }
@@ -202,6 +206,7 @@ public sealed partial class FrontendSession : IAsyncDisposable
         MessageFlags flags = MessageFlags.None)
     {
         var pending = new Pending(request, answered);
+        bool taken = false;
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(timeout);
         try
@@ -215,21 +220,22 @@ public sealed partial class FrontendSession : IAsyncDisposable
             if (answered != request)
                 await SendAsync(answered, MessageFlags.None, ReadOnlyMemory<byte>.Empty, [], deadline.Token).ConfigureAwait(false);
 
-            return await pending.Reply.Task.WaitAsync(deadline.Token).ConfigureAwait(false);
+            VhostUserMessage reply = await pending.Reply.Task.WaitAsync(deadline.Token).ConfigureAwait(false);
+            taken = true;
+            return reply;
         }
         catch (OperationCanceledException)
         {
             // The answer may still come and would be taken for the next one's: the connection is of no more use.
             _socket.Shutdown();
-            if (!pending.Reply.TrySetCanceled(CancellationToken.None) && pending.Reply.Task.IsCompletedSuccessfully)
-                pending.Reply.Task.Result.Dispose();
-
             cancellation.ThrowIfCancellationRequested();
             throw new FrontendException($"the back-end did not answer {NameOf(request)} within {timeout.TotalSeconds:0.#} s");
         }
         finally
         {
             Interlocked.CompareExchange(ref _pending, null, pending);
+            if (!taken)
+                pending.Abandon();
         }
     }
 
@@ -321,5 +327,12 @@ public sealed partial class FrontendSession : IAsyncDisposable
         public FrontendRequest Answered { get; } = answered;
 
         public TaskCompletionSource<VhostUserMessage> Reply { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        /// <summary>Nobody waits for the answer any more. One that came before its request was all sent has descriptors to close, too.</summary>
+        public void Abandon()
+        {
+            if (!Reply.TrySetCanceled(CancellationToken.None) && Reply.Task.IsCompletedSuccessfully)
+                Reply.Task.Result.Dispose();
+        }
     }
 }

@@ -118,6 +118,8 @@ internal sealed class FuzzProgram
             return 0;
         }
 
+        // Also so that the runtime opens now what it needs for printing: descriptors are counted.
+        Console.WriteLine($"{string.Join(", ", Names)}: {_seconds:0} s with seed {_seed}");
         Fuzzer[] fuzzers = [.. Names.Select(name => Make(name, current))];
         long start = Stopwatch.GetTimestamp();
         var lastLine = TimeSpan.Zero;

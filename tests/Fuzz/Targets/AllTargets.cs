@@ -13,5 +13,6 @@ internal static class AllTargets
         ["inflight"] = static () => new InflightTarget(),
         ["message"] = static () => new MessageTarget(),
         ["ring"] = static () => new RingTarget(),
+        ["scribble"] = static () => new ScribbleTarget(),
     };
 }

@@ -46,7 +46,7 @@ internal sealed class FrontendTarget : FuzzTarget
 
         // Counted after each of the first, so that an input that is run alone is found guilty alone.
         if (OpenFiles() > _before && !SpinWait.SpinUntil(() => OpenFiles() <= _before, Rig.Deadline))
-            throw new FindingException($"{OpenFiles()} descriptors are open, {_before} were, at most {CountEvery} inputs ago");
+            throw new FindingException($"{OpenFiles()} descriptors are open, {_before} were, at most {CountEvery} inputs ago: {string.Join(' ', Kinds())}");
     }
 
     public override void Dispose()
@@ -55,7 +55,11 @@ internal sealed class FrontendTarget : FuzzTarget
         _memory.Dispose();
     }
 
-    private static int OpenFiles() => Directory.GetFileSystemEntries("/proc/self/fd").Length;
+    private static int OpenFiles() => Kinds().Count();
+
+    /// <summary>Without the runtime's: it opens assemblies as it needs them.</summary>
+    private static IEnumerable<string> Kinds() => Directory.GetFileSystemEntries("/proc/self/fd")
+        .Select(static path => new FileInfo(path).LinkTarget ?? "gone").Where(static kind => kind != "gone" && !kind.EndsWith(".dll", StringComparison.Ordinal));
 
     private void Talk(FuzzInput input, Behaviour seen)
     {

@@ -323,6 +323,23 @@ public sealed class FrontendHostileBackendTests : IAsyncLifetime
         => Assert.Contains("/nowhere/at/all", Assert.Throws<FrontendException>(() => FrontendSession.Connect("/nowhere/at/all")).Message, StringComparison.Ordinal);
 
     [Fact]
+    public async Task Negotiate_Again_ClosesTheChannelBefore()
+    {
+        var channels = new List<VhostUserSocket>();
+        _backend.On(FrontendRequest.SetBackendReqFd, message =>
+        {
+            channels.Add(new VhostUserSocket(message.Fds.Take()));
+            return _backend.ReplyAsync(message.Header.Request, new byte[8]);
+        });
+        await _frontend.NegotiateAsync(Cancel);
+        await _frontend.NegotiateAsync(Cancel);
+
+        Assert.Equal(2, channels.Count);
+        Assert.Null(await channels[0].ReceiveAsync(static _ => 64, Cancel).AsTask().WaitAsync(RawFrontend.Deadline, Cancel));
+        channels.ForEach(static channel => channel.Dispose());
+    }
+
+    [Fact]
     public async Task Backend_OfAnyBytes_NeverHangsNorThrowsAnythingElse()
     {
         const int rounds = 400;
