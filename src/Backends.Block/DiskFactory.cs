@@ -3,6 +3,7 @@ using Backends.Block.Options;
 using Backends.Block.Stores;
 using Microsoft.Extensions.Logging;
 using VhostUser.Hosting;
+using VhostUser.Session;
 
 namespace Backends.Block;
 
@@ -52,6 +53,7 @@ internal static class DiskFactory
         Workers = disk.Workers,
         PollMicroseconds = disk.PollUs,
         UseIoUring = disk.IoUring,
+        Session = new SessionOptions { RequireSealedMemory = disk.SealedMemory },
     };
 
     private static string NameOf(DiskOptions disk) => disk.Name

@@ -44,6 +44,7 @@ internal sealed class CommandLine
     private readonly Option<int> _pollUs = new("--poll-us") { HelpName = "US", Description = "microseconds to look for more requests before sleeping; 0 uses no CPU when idle" };
     private readonly Option<bool> _noLock = new("--no-lock") { Description = "do not lock the image against other users of it" };
     private readonly Option<bool> _noIoUring = new("--no-io-uring") { Description = "do without io_uring even where the kernel has it" };
+    private readonly Option<bool> _sealedMemory = new("--sealed-memory") { Description = "refuse guest memory that is no sealed memfd: a guest's owner could end this process" };
     private readonly Option<string?> _name = new("--name") { HelpName = "NAME", Description = "what log lines and metrics call the disk" };
     private readonly Option<string?> _config = new("--config") { HelpName = "FILE", Description = "JSON file with several disks; excludes the options of a single one" };
     private readonly Option<string> _xen = new("--xen") { HelpName = "HOW", Description = "guests of Xen: auto where this is a Xen host, off, devices (/dev/xen), xen-model:SOCKET", DefaultValueFactory = static _ => new DaemonOptions().Xen };
@@ -60,7 +61,7 @@ internal sealed class CommandLine
     private Option[] DiskOptionList =>
     [
         _socketPath, _fd, _blkFile, _store, _readOnly, _numQueues, _queueSize, _direct, _cache, _serial, _logicalBlockSize,
-        _workers, _pollUs, _noLock, _noIoUring, _name,
+        _workers, _pollUs, _noLock, _noIoUring, _sealedMemory, _name,
     ];
 
     /// <summary>Parses and checks.</summary>
@@ -136,6 +137,7 @@ internal sealed class CommandLine
             PollUs = result.GetValue(_pollUs),
             Lock = !result.GetValue(_noLock),
             IoUring = !result.GetValue(_noIoUring),
+            SealedMemory = result.GetValue(_sealedMemory),
         };
         if (systemdSockets && disk.SocketPath is null && disk.Fd is null)
             disk.SocketName = "";

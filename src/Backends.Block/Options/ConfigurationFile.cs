@@ -14,7 +14,7 @@ internal static class ConfigurationFile
         nameof(DiskOptions.BlkFile), nameof(DiskOptions.Store), nameof(DiskOptions.ReadOnly), nameof(DiskOptions.NumQueues),
         nameof(DiskOptions.QueueSize), nameof(DiskOptions.Direct), nameof(DiskOptions.Cache), nameof(DiskOptions.Serial),
         nameof(DiskOptions.LogicalBlockSize), nameof(DiskOptions.Workers), nameof(DiskOptions.PollUs), nameof(DiskOptions.Lock),
-        nameof(DiskOptions.IoUring),
+        nameof(DiskOptions.IoUring), nameof(DiskOptions.SealedMemory),
     ];
 
     /// <exception cref="OptionsException">The file cannot be read or says something that makes no sense.</exception>

@@ -54,6 +54,9 @@ internal sealed class DiskOptions : IValidatableObject
     /// <summary>False to serve an image that others may have open.</summary>
     public bool Lock { get; set; } = true;
 
+    /// <summary>Refuse guest memory that could be cut short under the daemon.</summary>
+    public bool SealedMemory { get; set; }
+
     /// <summary>False to do without io_uring.</summary>
     public bool IoUring { get; set; } = true;
 

@@ -14,8 +14,14 @@ internal static class SharedFile
         return length >= 0 ? (ulong)length : throw new GuestMemoryException("the descriptor sent for a memory region is not a file");
     }
 
-    /// <summary>Adds F_SEAL_SHRINK where the file can be sealed; a refusal is no error (hugetlbfs, or sealed for good).</summary>
-    public static void SealAgainstShrinking(FileDescriptor fd) => _ = fcntl(fd.Value, F_ADD_SEALS, F_SEAL_SHRINK);
+    /// <summary>Adds F_SEAL_SHRINK where the file can be sealed; a refusal is no error (not a memfd, or sealed for good).</summary>
+    /// <returns>True when nobody can cut the file short any more.</returns>
+    public static bool SealAgainstShrinking(FileDescriptor fd)
+    {
+        _ = fcntl(fd.Value, F_ADD_SEALS, F_SEAL_SHRINK);
+        int seals = fcntl(fd.Value, F_GET_SEALS);
+        return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+    }
 
     /// <summary>The unit that mmap's offset is in, less one: 4095, or the huge page's on hugetlbfs (its block size).</summary>
     public static ulong PageMask(FileDescriptor fd)

@@ -44,6 +44,7 @@ public sealed partial class BackendSession
         if (description.MmapSize < needed)
             throw new RequestRefusedException($"{description.QueueCount} queues of {description.QueueSize} need {needed} bytes, the region has {description.MmapSize}");
 
+        CheckSealed(_message.Fds.Peek(0), "the in-flight region");
         try
         {
             ReplaceInflight(InflightRegion.Map(_message.Fds.Peek(0), description, IsPacked));

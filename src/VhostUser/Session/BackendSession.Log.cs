@@ -37,6 +37,7 @@ public sealed partial class BackendSession
             throw new RequestRefusedException("the log comes without a file, and the front-end's own memory cannot be reached");
 
         LogDescription description = _message.Read<LogDescription>(name);
+        CheckSealed(_message.Fds.Peek(0), "the dirty log");
         DirtyLog log = DirtyLog.Map(_message.Fds.Peek(0), description.Offset, description.Size);
         DirtyLog? old = _log;
         try

@@ -1,5 +1,6 @@
 using VhostUser.Memory;
 using VhostUser.Protocol;
+using VhostXen.Linux;
 
 namespace VhostUser.Session;
 
@@ -23,8 +24,11 @@ public sealed partial class BackendSession
         if (regions.Length > _options.MaxMemorySlots)
             throw new RequestRefusedException($"{regions.Length} regions, at most {_options.MaxMemorySlots} are taken");
 
-        foreach (MemoryRegion region in regions)
-            CheckRegion(region);
+        for (int i = 0; i < regions.Length; i++)
+        {
+            CheckRegion(regions[i]);
+            CheckSealed(regions[i], _message.Fds.Peek(i));
+        }
 
         GuestMemoryMap old = _memory;
         GuestMemoryMap map = MapAll(regions);
@@ -64,6 +68,7 @@ public sealed partial class BackendSession
             throw new RequestRefusedException($"{_memory.Regions.Length} regions are there, at most {_options.MaxMemorySlots} are taken");
 
         CheckRegion(region);
+        CheckSealed(region, _message.Fds.Peek(0));
         var added = new GuestMemoryRegion(region, _provider.Map(region, _message.Fds.Peek(0)));
         try
         {
@@ -144,6 +149,19 @@ public sealed partial class BackendSession
 
         if ((region.XenFlags & ~known) != 0)
             throw new RequestRefusedException($"region at {region.GuestAddress} has Xen flags 0x{(uint)region.XenFlags:x}");
+    }
+
+    private void CheckSealed(in MemoryRegion region, FileDescriptor file)
+    {
+        // What comes with a Xen region is no memory.
+        if (region.XenFlags == XenMmapFlags.None)
+            CheckSealed(file, $"the memory at {region.GuestAddress}");
+    }
+
+    private void CheckSealed(FileDescriptor file, string what)
+    {
+        if (_options.RequireSealedMemory && !SharedFile.SealAgainstShrinking(file))
+            throw new RequestRefusedException($"the file of {what} can be cut short, and only sealed memory is taken");
     }
 
     private GuestMemoryMap MapAll(MemoryRegion[] regions)

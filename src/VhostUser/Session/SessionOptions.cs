@@ -41,6 +41,13 @@ public sealed class SessionOptions
     /// </summary>
     public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>
+    /// Refuse files (guest memory, dirty log, in-flight region) that their owner could still cut short: whoever touches
+    /// what is gone gets SIGBUS, which ends the process. For daemons that serve front-ends which do not trust each other.
+    /// Memory of memfds passes, with huge pages too (QEMU: memory-backend-memfd); files of hugetlbfs or tmpfs do not.
+    /// </summary>
+    public bool RequireSealedMemory { get; init; }
+
     /// <summary>Memory regions at most, and the answer to GET_MAX_MEM_SLOTS.</summary>
     public int MaxMemorySlots { get; init; } = 509;
 }

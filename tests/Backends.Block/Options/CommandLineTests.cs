@@ -12,10 +12,11 @@ public sealed class CommandLineTests
     {
         DiskOptions disk = Disk(
             Socket, File, "--read-only", "--num-queues=4", "--queue-size=256", "--direct", "--cache=writethrough", "--serial=abc",
-            "--logical-block-size=4096", "--workers=2", "--poll-us=50", "--no-lock", "--no-io-uring", "--name=root");
+            "--logical-block-size=4096", "--workers=2", "--poll-us=50", "--no-lock", "--no-io-uring", "--sealed-memory", "--name=root");
         Assert.Equal(("/run/a.sock", "a.img", true, 4, 256), (disk.SocketPath, disk.BlkFile, disk.ReadOnly, disk.NumQueues, disk.QueueSize));
         Assert.Equal((true, "writethrough", "abc", 4096, 2), (disk.Direct, disk.Cache, disk.Serial, disk.LogicalBlockSize, disk.Workers));
         Assert.Equal((50, false, false, "root"), (disk.PollUs, disk.Lock, disk.IoUring, disk.Name));
+        Assert.True(disk.SealedMemory);
     }
 
     [Fact]
@@ -23,7 +24,7 @@ public sealed class CommandLineTests
     {
         DiskOptions disk = Disk("--fd", "3", "--store", "memory:64M");
         Assert.Equal((3, 16, 1024, "writeback", 1, 0), (disk.Fd, disk.NumQueues, disk.QueueSize, disk.Cache, disk.Workers, disk.PollUs));
-        Assert.True(disk.Lock && disk.IoUring);
+        Assert.True(disk.Lock && disk.IoUring && !disk.SealedMemory);
         Assert.True(StoreSpecification.TryParse(disk, out StoreSpecification? store, out _));
         Assert.Equal(new StoreSpecification(StoreKind.Memory, "", 64 << 20), store);
     }

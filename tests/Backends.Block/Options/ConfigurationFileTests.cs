@@ -20,7 +20,7 @@ public sealed class ConfigurationFileTests : IDisposable
                 {
                   "Name": "root", "SocketPath": "/run/a.sock", "BlkFile": "a.img", "ReadOnly": true, "NumQueues": 4, "QueueSize": 256,
                   "Direct": true, "Cache": "writethrough", "Serial": "abc", "LogicalBlockSize": 4096, "Workers": 2, "PollUs": 50,
-                  "Lock": false, "IoUring": false,
+                  "Lock": false, "IoUring": false, "SealedMemory": true,
                 },
                 { "Fd": 7, "Store": "null:1G", "Serial": null },
                 { "SocketName": "third", "blkfile": "c.img" },
@@ -33,6 +33,7 @@ public sealed class ConfigurationFileTests : IDisposable
         Assert.Equal(("root", "/run/a.sock", "a.img", true, 4, 256), (disk.Name, disk.SocketPath, disk.BlkFile, disk.ReadOnly, disk.NumQueues, disk.QueueSize));
         Assert.Equal((true, "writethrough", "abc", 4096, 2), (disk.Direct, disk.Cache, disk.Serial, disk.LogicalBlockSize, disk.Workers));
         Assert.Equal((50, false, false), (disk.PollUs, disk.Lock, disk.IoUring));
+        Assert.True(disk.SealedMemory);
         Assert.Equal((7, "null:1G", 16, true), (options.Devices[1].Fd, options.Devices[1].Store, options.Devices[1].NumQueues, options.Devices[1].Lock));
         Assert.Equal(("third", "c.img"), (options.Devices[2].SocketName, options.Devices[2].BlkFile));
     }

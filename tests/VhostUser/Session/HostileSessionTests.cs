@@ -182,8 +182,50 @@ public sealed class HostileSessionTests : IAsyncLifetime
     {
         await _frontend.NegotiateAsync();
         await _frontend.ShareAsync(_memory);
-        Assert.Equal(-1, ftruncate(_memory.File.Value, 0));
+        AssertCannotBeCut(_memory.File);
+        using FileDescriptor log = MemFd.Create("log", 4096);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetLogBase, new LogDescription(4096, 0), log));
+        AssertCannotBeCut(log);
+        using FileDescriptor inflight = MemFd.Create("inflight", 4096);
+        Assert.Equal(0UL, await _frontend.AskAsync(FrontendRequest.SetInflightFd, new InflightDescription(320, 0, 1, 16), inflight));
+        AssertCannotBeCut(inflight);
     }
+
+    // Where files may be cut short, their owner can end this process: by option they are not mapped at all.
+    [Fact]
+    public async Task Memory_ThatCouldBeCutShort_IsRefusedByOption()
+    {
+        await using TestBackend backend = await TestBackend.StartAsync(new EchoDevice(), new SessionOptions { RequireSealedMemory = true });
+        using RawFrontend frontend = backend.Connect();
+        await frontend.NegotiateAsync();
+        string path = Path.Combine(AppContext.BaseDirectory, $"memory-{Guid.NewGuid():n}");
+        try
+        {
+            await File.WriteAllBytesAsync(path, new byte[1 << 20], TestContext.Current.CancellationToken);
+            using FileDescriptor regular = FileDescriptor.Open(path, O_RDWR);
+            using FileDescriptor sealedWrongly = MemFd.Create("memory", 1 << 20, F_SEAL_SEAL);
+            var region = new MemoryRegion(new GuestAddress(0), 1 << 20, new FrontendAddress(0x10000), 0);
+            foreach (FileDescriptor file in (FileDescriptor[])[regular, sealedWrongly])
+            {
+                Assert.Equal(1UL, await frontend.AskAsync(FrontendRequest.SetMemTable, RawFrontend.Table([region]), file));
+                Assert.Equal(1UL, await frontend.AskAsync(FrontendRequest.AddMemReg, RawFrontend.Single(region), file));
+                Assert.Equal(1UL, await frontend.AskAsync(FrontendRequest.SetLogBase, new LogDescription(4096, 0), file));
+                Assert.Equal(1UL, await frontend.AskAsync(FrontendRequest.SetInflightFd, new InflightDescription(320, 0, 1, 16), file));
+            }
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+
+        Assert.Contains("only sealed memory is taken", backend.Log.Complaints[0], StringComparison.Ordinal);
+        await frontend.ShareAsync(_memory);
+        using RawRing ring = await frontend.StartRingAsync(DriverRing.Create(_memory, 16));
+        Assert.Equal([1], ring.Echo([1]));
+    }
+
+    private static void AssertCannotBeCut(FileDescriptor file)
+        => Assert.Equal((-1, EPERM), (ftruncate(file.Value, 0), errno));
 
     [Theory]
     [InlineData(3, 1)]
