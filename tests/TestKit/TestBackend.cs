@@ -28,10 +28,11 @@ public sealed class TestBackend : IAsyncDisposable
     /// <summary>Ends when the session of the latest <see cref="Connect"/> has given its front-end up.</summary>
     public Task? Hung { get; private set; }
 
-    public static async Task<TestBackend> StartAsync(VirtioDevice device, SessionOptions? options = null, IGuestMemoryProvider? provider = null)
+    public static async Task<TestBackend> StartAsync(
+        VirtioDevice device, SessionOptions? options = null, IGuestMemoryProvider? provider = null, bool ioUring = false)
     {
         var log = new RecordingLogger();
-        DeviceInstance instance = await DeviceInstance.StartAsync("test", device, 1, new WorkerOptions { UseIoUring = false }, log);
+        DeviceInstance instance = await DeviceInstance.StartAsync("test", device, 1, new WorkerOptions { UseIoUring = ioUring }, log);
         return new TestBackend(instance, options ?? new SessionOptions(), provider ?? new SharedFileProvider(), log);
     }
 

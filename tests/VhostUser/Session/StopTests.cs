@@ -2,6 +2,7 @@ using TestKit;
 using VhostUser.Memory;
 using VhostUser.Protocol;
 using VhostUser.Session;
+using VhostXen.Linux;
 using Xunit;
 
 namespace VhostUser.Tests.Session;
@@ -79,6 +80,28 @@ public sealed class StopTests : IAsyncLifetime
         Assert.Equal(3, _memory.Span(third)[0]);
         for (byte lap = 0; lap < Size + 3; lap++)
             Assert.Equal([lap], ring.Echo([lap]));
+    }
+
+    // A read that is called off may have written some of its buffer already.
+    [Fact]
+    public async Task GetVringBase_RequestLetGoOfDuringAMigration_LeavesItsPagesInTheLog()
+    {
+        await OpenAsync(VirtioFeatures.LogAll, Handover | ProtocolFeatures.LogShmFd);
+        using FileDescriptor file = MemFd.Create("log", 4096);
+        using MappedMemory log = MappedMemory.Map(file, 0, 4096);
+        await _frontend!.SetLogAsync(file, 4096, cancellation: Cancel);
+        using FrontendInflight inflight = await _frontend.GetInflightAsync(2, Size, Cancel);
+        using RawRing ring = await StartAsync(0, inflight);
+        _device.Hold = true;
+        _memory.Allocate(4096, 4096);
+        GuestRange answer = ring.Post([1]);
+        Assert.True(SpinWait.SpinUntil(() => _device.Held == 1, RawFrontend.Deadline));
+        int page = (int)(answer.Address.Value / 4096);
+        Assert.Equal(0, log.Span[page / 8] >> (page % 8) & 1);
+        _device.Suspends = true;
+        await _frontend.StopRingAsync(0, Cancel);
+        Assert.Equal(1, _device.Suspended);
+        Assert.Equal(1, log.Span[page / 8] >> (page % 8) & 1);
     }
 
     [Fact]
