@@ -11,8 +11,10 @@ internal static class AllTargets
         ["config"] = static () => new ConfigTarget(),
         ["frontend"] = static () => new FrontendTarget(),
         ["inflight"] = static () => new InflightTarget(),
+        ["ioreq"] = static () => new IoreqTarget(),
         ["message"] = static () => new MessageTarget(),
         ["ring"] = static () => new RingTarget(),
         ["scribble"] = static () => new ScribbleTarget(),
+        ["xenstore"] = static () => new XenstoreTarget(),
     };
 }
