@@ -14,7 +14,7 @@ public abstract class MigrationTests(BlockDaemon daemon)
     [Fact]
     public Task Guest_MigratedUnderLoad_KeepsMemoryAndDisk() => MigrateAsync("migrate", postcopy: false);
 
-    private protected Task MigrateAsync(string name, bool postcopy) => GuestRun.RunAsync(name, async run =>
+    private protected Task MigrateAsync(string name, bool postcopy, bool packed = false) => GuestRun.RunAsync(name, async run =>
     {
         // Requests read into guest memory behind QEMU's back: pages that the dirty log misses arrive stale, and fio's
         // verification, whose buffers they are, fails.
@@ -37,11 +37,11 @@ public abstract class MigrationTests(BlockDaemon daemon)
             """;
 
         QemuGuest source = await QemuGuest.StartAsync(
-            run, new QemuOptions { Disks = [new(exports[0].SocketPath) { Queues = 2 }] }, job, "source");
+            run, new QemuOptions { Disks = [new(exports[0].SocketPath) { Queues = 2, Packed = packed }] }, job, "source");
         await source.WaitForAsync(report => int.TryParse(report.TryValue("lines"), out int n) && n >= 5, "load", s_deadline);
         QemuGuest destination = await QemuGuest.StartAsync(
             run,
-            new QemuOptions { Disks = [new(exports[1].SocketPath) { Queues = 2 }], ExtraArguments = ["-incoming", "defer"] },
+            new QemuOptions { Disks = [new(exports[1].SocketPath) { Queues = 2, Packed = packed }], ExtraArguments = ["-incoming", "defer"] },
             job,
             "dest");
         await source.MigrateAsync(destination, run.PathOf("migration.sock"), s_deadline, postcopy);
