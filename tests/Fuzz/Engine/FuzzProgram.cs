@@ -15,6 +15,7 @@ internal sealed class FuzzProgram
 
           --target NAME      what to fuzz: {0}, or all of them in turn
           --seconds N        how long in all; 60
+          --count N          until there were so many hostile acts (register accesses, or inputs), instead of a time
           --seed N           the same seed begins the same way; 1
           --replay FILE      run this input once, instead
           --verbose          print what the product logs
@@ -28,6 +29,7 @@ internal sealed class FuzzProgram
 
     private string _target = "all";
     private double _seconds = 60;
+    private long? _count;
     private int _seed = 1;
     private string? _replay;
     private bool _keep;
@@ -62,6 +64,7 @@ internal sealed class FuzzProgram
                 case "--verbose": Oracles.Complaints.Verbose = true; continue;
                 case "--target" when value is not null: _target = value; break;
                 case "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out _seconds): break;
+                case "--count" when long.TryParse(value, CultureInfo.InvariantCulture, out long count): _count = count; break;
                 case "--seed" when int.TryParse(value, CultureInfo.InvariantCulture, out _seed): break;
                 case "--replay" when value is not null: _replay = value; break;
                 case "--findings" when value is not null: _findings = value; break;
@@ -123,10 +126,10 @@ internal sealed class FuzzProgram
         Fuzzer[] fuzzers = [.. Names.Select(name => Make(name, current))];
         long start = Stopwatch.GetTimestamp();
         var lastLine = TimeSpan.Zero;
-        while (Stopwatch.GetElapsedTime(start).TotalSeconds < _seconds)
+        while (_count is { } count ? fuzzers.Sum(ActsOf) < count : Stopwatch.GetElapsedTime(start).TotalSeconds < _seconds)
         {
             // What is left is everybody's alike: the last round is a short one.
-            double left = _seconds - Stopwatch.GetElapsedTime(start).TotalSeconds;
+            double left = _count is null ? _seconds - Stopwatch.GetElapsedTime(start).TotalSeconds : double.MaxValue;
             foreach (Fuzzer fuzzer in fuzzers)
                 fuzzer.RunFor(TimeSpan.FromSeconds(Math.Min(Slice.TotalSeconds, left / fuzzers.Length)));
 
@@ -138,6 +141,14 @@ internal sealed class FuzzProgram
         }
 
         Report(fuzzers, Stopwatch.GetElapsedTime(start));
+        foreach (Fuzzer fuzzer in fuzzers)
+        {
+            if (fuzzer.Acts > 0)
+                Console.WriteLine($"{fuzzer.Name}: seed {_seed}, {fuzzer.Acts} acts at {fuzzer.Acts / Stopwatch.GetElapsedTime(start).TotalSeconds:0}/s, {fuzzer.Account}");
+
+            fuzzer.Finish();
+        }
+
         return End(fuzzers);
     }
 
@@ -146,6 +157,8 @@ internal sealed class FuzzProgram
         var corpus = new Corpus(Path.Combine(Corpus.Root, name));
         return new Fuzzer(name, AllTargets.ByName[name], _seed, corpus.Load().Select(static entry => entry.Input), current, _keep ? corpus : null);
     }
+
+    private static long ActsOf(Fuzzer fuzzer) => fuzzer.Acts > 0 ? fuzzer.Acts : fuzzer.Runs;
 
     private static void Report(Fuzzer[] fuzzers, TimeSpan elapsed)
         => Console.WriteLine($"[{elapsed.TotalSeconds,5:0}s] " + string.Join(" | ", fuzzers.Select(static fuzzer =>

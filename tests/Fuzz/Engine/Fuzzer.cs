@@ -16,6 +16,7 @@ internal sealed class Fuzzer : IDisposable
     private readonly Behaviour _seen = new();
     private readonly Stopwatch _running = new();
     private FuzzTarget _target;
+    private long _earlierActs;
 
     /// <param name="name">The target's.</param>
     /// <param name="make">Makes it, again after a finding.</param>
@@ -40,6 +41,12 @@ internal sealed class Fuzzer : IDisposable
 
     public long Runs { get; private set; }
 
+    /// <summary>Hostile acts, or inputs where an input is one.</summary>
+    public long Acts => _earlierActs + (_target.Acts is var acts and > 0 ? acts : 0);
+
+    /// <summary>What the target says of itself.</summary>
+    public string Account => _target.Account;
+
     public int Inputs => _inputs.Count;
 
     public int Behaviours => _known.Count;
@@ -57,6 +64,19 @@ internal sealed class Fuzzer : IDisposable
         {
             bool fresh = _inputs.Count == 0 || _random.Next(8) == 0;
             Try(fresh ? _mutator.Fresh() : _mutator.Mutate(Any(), Any()), shrink: true);
+        }
+    }
+
+    /// <summary>The target's last look; what it finds is a finding without an input.</summary>
+    public void Finish()
+    {
+        try
+        {
+            _target.Finish();
+        }
+        catch (Exception e)
+        {
+            Findings.Add(([], e));
         }
     }
 
@@ -116,6 +136,7 @@ internal sealed class Fuzzer : IDisposable
     /// <summary>After a finding nothing is known about what the target holds.</summary>
     private void Renew()
     {
+        _earlierActs += _target.Acts;
         try
         {
             _target.Dispose();

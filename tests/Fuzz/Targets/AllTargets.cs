@@ -1,4 +1,5 @@
 using Fuzz.Engine;
+using Fuzz.Targets.Registers;
 
 namespace Fuzz.Targets;
 
@@ -13,6 +14,7 @@ internal static class AllTargets
         ["inflight"] = static () => new InflightTarget(),
         ["ioreq"] = static () => new IoreqTarget(),
         ["message"] = static () => new MessageTarget(),
+        ["registers"] = static () => new RegisterTarget(),
         ["ring"] = static () => new RingTarget(),
         ["scribble"] = static () => new ScribbleTarget(),
         ["xenstore"] = static () => new XenstoreTarget(),

@@ -14,7 +14,7 @@ public class GuestSessionTests
     public async Task Echo_ThroughTwoQueues_ComesBackWithOneInterruptEach()
     {
         await using var rig = new ModelRig();
-        (_, ModelBackend backend) = await rig.EchoAsync();
+        (_, SocketBackend backend) = await rig.EchoAsync();
         await Task.Run(() =>
         {
             for (int i = 0; i < 50; i++)
@@ -78,7 +78,7 @@ public class GuestSessionTests
         {
             WithoutProtocolFeatures = inflight ? VhostUser.Protocol.ProtocolFeatures.None : VhostUser.Protocol.ProtocolFeatures.InflightShmFd,
         };
-        (EchoDevice device, ModelBackend backend) = await rig.EchoAsync(options);
+        (EchoDevice device, SocketBackend backend) = await rig.EchoAsync(options);
         await Task.Run(() => rig.Driver.Echo(0, Deadline)).WaitAsync(Deadline);
         await backend.DisposeAsync();
         Assert.Equal(0, device.Held);
@@ -95,7 +95,7 @@ public class GuestSessionTests
     {
         await using var rig = new ModelRig();
         var echo = new EchoDevice();
-        ModelBackend backend = await rig.BackendAsync("echo", echo);
+        SocketBackend backend = await rig.BackendAsync("echo", echo);
         await rig.AttachAsync(rig.Device("echo"));
         await Task.Run(() => rig.Driver.BringUp(Deadline, features: 1UL << 32 | 1UL << 29)).WaitAsync(Deadline);
         await backend.DisposeAsync();

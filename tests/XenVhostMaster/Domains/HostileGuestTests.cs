@@ -30,7 +30,7 @@ public class HostileGuestTests(ITestOutputHelper output)
         GuestSession hostile = await rig.AttachAsync(rig.Device("a"), rig.Device("b"));
 
         Domain victim = rig.Xen.CreateDomain(new DomainOptions { Name = "victim", MemoryMiB = 16 });
-        await using ModelBackend backend = await ModelBackend.StartAsync(rig.Socket("victim"), new EchoDevice(), new XenGuestMemoryProvider(rig.Kernel), rig.BackendLog);
+        await using SocketBackend backend = await SocketBackend.StartAsync(rig.Socket("victim"), new EchoDevice(), new XenGuestMemoryProvider(rig.Kernel), rig.BackendLog);
         GuestIdentity identity = (await GuestIdentity.FindAsync(rig.Store, victim.Id, CancellationToken.None))!.Value;
         await using GuestSession other = await GuestSession.AttachAsync(
             rig.Kernel, rig.Store, identity, [new DeviceOptions { Backend = new BackendOptions { Kind = DeviceKind.FromId(42), Socket = rig.Socket("victim") } }], rig.Log, CancellationToken.None).WaitAsync(Deadline);

@@ -19,7 +19,7 @@ internal sealed class ModelRig : IAsyncDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("master-").FullName;
     private readonly XenStoreDaemon _xenstored;
-    private readonly List<ModelBackend> _backends = [];
+    private readonly List<SocketBackend> _backends = [];
     private GuestSession? _session;
 
     public ModelRig(DomainType type = DomainType.PVH, int memoryMiB = 16, int vcpus = 2, HypervisorOptions? options = null)
@@ -52,9 +52,9 @@ internal sealed class ModelRig : IAsyncDisposable
     public string Socket(string name) => Path.Combine(_folder, name);
 
     /// <summary>Starts a back-end.</summary>
-    public async Task<ModelBackend> BackendAsync(string name, VirtioDevice device, SessionOptions? options = null)
+    public async Task<SocketBackend> BackendAsync(string name, VirtioDevice device, SessionOptions? options = null)
     {
-        ModelBackend backend = await ModelBackend.StartAsync(Socket(name), device, new XenGuestMemoryProvider(Kernel), BackendLog, options);
+        SocketBackend backend = await SocketBackend.StartAsync(Socket(name), device, new XenGuestMemoryProvider(Kernel), BackendLog, options);
         _backends.Add(backend);
         return backend;
     }
@@ -73,10 +73,10 @@ internal sealed class ModelRig : IAsyncDisposable
     }
 
     /// <summary>An echo device in slot 1, its driver ready.</summary>
-    public async Task<(EchoDevice Device, ModelBackend Backend)> EchoAsync(SessionOptions? options = null)
+    public async Task<(EchoDevice Device, SocketBackend Backend)> EchoAsync(SessionOptions? options = null)
     {
         var device = new EchoDevice();
-        ModelBackend backend = await BackendAsync("echo", device, options);
+        SocketBackend backend = await BackendAsync("echo", device, options);
         await AttachAsync(Device("echo"));
         await Task.Run(() => Driver.BringUp(Deadline)).WaitAsync(Deadline);
         return (device, backend);
@@ -91,7 +91,7 @@ internal sealed class ModelRig : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await DetachAsync();
-        foreach (ModelBackend backend in _backends)
+        foreach (SocketBackend backend in _backends)
             await backend.DisposeAsync();
 
         await Store.DisposeAsync();

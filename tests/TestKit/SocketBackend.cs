@@ -1,17 +1,16 @@
 using Microsoft.Extensions.Logging;
 using System.Net.Sockets;
-using TestKit;
 using VhostUser.Devices;
 using VhostUser.Memory;
 using VhostUser.Session;
 using VhostXen.Linux;
 
-namespace XenVhostMaster.Tests.Domains;
+namespace TestKit;
 
 /// <summary>
 /// A device behind a Unix socket. Disposing hangs up in the middle of whatever it does, and a new one may take its place.
 /// </summary>
-internal sealed class ModelBackend : IAsyncDisposable
+public sealed class SocketBackend : IAsyncDisposable
 {
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource _stop = new();
@@ -22,7 +21,7 @@ internal sealed class ModelBackend : IAsyncDisposable
     private readonly string _path;
     private readonly Task _serving;
 
-    private ModelBackend(string path, DeviceInstance instance, IGuestMemoryProvider memory, SessionOptions options, ILogger logger)
+    private SocketBackend(string path, DeviceInstance instance, IGuestMemoryProvider memory, SessionOptions options, ILogger logger)
     {
         _path = path;
         _instance = instance;
@@ -38,10 +37,10 @@ internal sealed class ModelBackend : IAsyncDisposable
     /// <summary>Sessions that were served.</summary>
     public int Sessions { get; private set; }
 
-    public static async Task<ModelBackend> StartAsync(string path, VirtioDevice device, IGuestMemoryProvider memory, RecordingLogger logger, SessionOptions? options = null)
+    public static async Task<SocketBackend> StartAsync(string path, VirtioDevice device, IGuestMemoryProvider memory, ILogger logger, SessionOptions? options = null)
     {
         DeviceInstance instance = await DeviceInstance.StartAsync("test", device, 1, new WorkerOptions { UseIoUring = false }, logger);
-        return new ModelBackend(path, instance, memory, options ?? new SessionOptions(), logger);
+        return new SocketBackend(path, instance, memory, options ?? new SessionOptions(), logger);
     }
 
     /// <summary>Ends the session, the socket and the device. A second time does nothing.</summary>
