@@ -18,7 +18,21 @@ public sealed class LeakTests
     public void HostileSessions_TenThousand_LeaveNothing()
     {
         using var target = new MessageTarget();
-        byte[][] corpus = [.. new Corpus(Path.Combine(Corpus.Root, "message")).Load().Select(static entry => entry.Input)];
+        LeaveNothing(target, "message");
+        target.Prove();
+    }
+
+    /// <summary>The other side: our front-end, and back-ends that lie to it.</summary>
+    [Fact]
+    public void HostileBackends_TenThousand_LeaveNothing()
+    {
+        using var target = new FrontendTarget();
+        LeaveNothing(target, "frontend");
+    }
+
+    private static void LeaveNothing(FuzzTarget target, string name)
+    {
+        byte[][] corpus = [.. new Corpus(Path.Combine(Corpus.Root, name)).Load().Select(static entry => entry.Input)];
         var random = new Random(20240607);
         var mutator = new Mutator(random, target.MaxLength);
         var seen = new Behaviour();
@@ -28,7 +42,6 @@ public sealed class LeakTests
 
         ProcessCount after = default;
         Assert.True(SpinWait.SpinUntil(() => (after = Count()).IsWithin(before), RawFrontend.Deadline), $"before {before}, after {after}");
-        target.Prove();
 
         void Run(int sessions)
         {

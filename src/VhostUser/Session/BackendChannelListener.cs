@@ -12,6 +12,7 @@ internal sealed class BackendChannelListener : IAsyncDisposable
     private readonly IBackendRequestHandler _handler;
     private readonly ILogger _logger;
     private readonly Task _loop;
+    private bool _failed;
 
     public BackendChannelListener(FileDescriptor connection, IBackendRequestHandler handler, ILogger logger)
     {
@@ -69,7 +70,11 @@ internal sealed class BackendChannelListener : IAsyncDisposable
         catch (Exception e) when (e is not ProtocolException)
         {
             // The handler is the application's: a request that it cannot do is refused, and the channel goes on.
-            _logger.BackendRequestFailed(NameOf((BackendRequest)message.Header.Request), e);
+            // Once: the back-end decides how often it asks.
+            if (!_failed)
+                _logger.BackendRequestFailed(NameOf((BackendRequest)message.Header.Request), e);
+
+            _failed = true;
             return false;
         }
     }

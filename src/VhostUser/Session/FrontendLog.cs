@@ -10,6 +10,6 @@ internal static partial class FrontendLog
     [LoggerMessage(Level = LogLevel.Debug, Message = "the back-end asked for {Request}, which this front-end does not do")]
     public static partial void BackendRequestRefused(this ILogger logger, string request);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "the handler of the back-end's {Request} failed")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "the handler of the back-end's {Request} failed; later failures on this channel are not told")]
     public static partial void BackendRequestFailed(this ILogger logger, string request, Exception exception);
 }

@@ -10,8 +10,8 @@ namespace Fuzz.Oracles;
 /// </summary>
 internal sealed class Complaints : ILogger
 {
-    // Errors that a hostile peer, or a disk that was told to fail, is entitled to; every other error is ours.
-    private static readonly string[] Theirs = ["the front-end broke the protocol", "broken by the driver", "failed on the host", "the back-end refused SET_VRING"];
+    // Errors that a hostile peer, a disk or an application that was told to fail is entitled to; every other error is ours.
+    private static readonly string[] Theirs = ["the front-end broke the protocol", "broken by the driver", "failed on the host", "the back-end refused SET_VRING", "the handler of the back-end's"];
 
     private readonly ConcurrentQueue<string> _found = new();
     private Behaviour? _seen;

@@ -323,6 +323,21 @@ public sealed class FrontendHostileBackendTests : IAsyncLifetime
         => Assert.Contains("/nowhere/at/all", Assert.Throws<FrontendException>(() => FrontendSession.Connect("/nowhere/at/all")).Message, StringComparison.Ordinal);
 
     [Fact]
+    public async Task Handler_FailsAgainAndAgain_IsToldOnce()
+    {
+        _handler.Answer = static () => throw new InvalidOperationException("the application cannot");
+        await _frontend.NegotiateAsync(Cancel);
+        for (int i = 0; i < 5; i++)
+        {
+            await _backend.Channel!.SendAsync((uint)BackendRequest.ShmemUnmap, MessageFlags.NeedReply, new SharedMemoryMapping(0, 0, 0, 0, false), null, Cancel);
+            using VhostUserMessage? reply = await _backend.Channel.ReceiveAsync(static _ => 64, Cancel).AsTask().WaitAsync(RawFrontend.Deadline, Cancel);
+            Assert.NotEqual(0UL, reply!.Read<UInt64Payload>("SHMEM_UNMAP").Value);
+        }
+
+        Assert.Single(_log.Complaints, static line => line.Contains("SHMEM_UNMAP failed", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Negotiate_Again_ClosesTheChannelBefore()
     {
         var channels = new List<VhostUserSocket>();
