@@ -207,8 +207,10 @@ internal sealed partial class BackendLink
         _queueOrders.Clear();
         _inflight?.Dispose();
         _inflight = null;
-        foreach (VhostXen.Linux.EventFd kick in _kicks)
-            kick.Drain();
+
+        // What rings of the past had to say, the next ones did not.
+        foreach (VhostXen.Linux.EventFd fd in (IEnumerable<VhostXen.Linux.EventFd>)[.. _kicks, .. _calls, .. _errors])
+            fd.Drain();
     }
 
     private async Task StopAllAsync(FrontendSession session)

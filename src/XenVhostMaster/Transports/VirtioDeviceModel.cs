@@ -85,7 +85,8 @@ internal sealed partial class VirtioDeviceModel
     /// <summary>The device cannot go on: the driver is told to reset it (virtio 1.3, 2.1.2).</summary>
     public void Fail()
     {
-        if (_resetting || (Status & VirtioStatus.NeedsReset) != 0)
+        // What is late comes to a device that has been reset, whose status must stay 0: drivers wait for that, and for nothing else.
+        if (_resetting || Status == VirtioStatus.None || (Status & VirtioStatus.NeedsReset) != 0)
             return;
 
         Status |= VirtioStatus.NeedsReset;

@@ -88,6 +88,8 @@ internal sealed class Fuzzer : IDisposable
     {
         if (RunOnce(input) is { } cause)
         {
+            // Said at once: with threads it may not happen again.
+            Console.Error.WriteLine($"{Name}: {cause}");
             Findings.Add((ShrinkFinding(input, cause), cause));
             return;
         }

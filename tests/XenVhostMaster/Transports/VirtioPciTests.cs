@@ -385,6 +385,22 @@ public class VirtioPciTests
         Assert.Equal(2ul, rig.Read(Isr, 1));
     }
 
+    // Found by the register fuzz: an error of a ring that was heard after the reset left the status at 0x40, and a driver that
+    // polls for 0 would have waited for ever.
+    [Fact]
+    public void Fail_AfterAReset_LeavesTheStatusAtZero()
+    {
+        var rig = new PciRig(pin: true);
+        rig.BringUp();
+        rig.Write(DeviceStatus, 1, 0);
+        rig.Model.Fail();
+        rig.Control.FinishReset();
+        rig.Model.Fail();
+
+        Assert.Equal(VirtioStatus.None, rig.Status);
+        Assert.Equal(0ul, rig.Read(Isr, 1));
+    }
+
     [Fact]
     public void Reoffer_WithoutWhatTheDriverTook_IsRefused()
     {

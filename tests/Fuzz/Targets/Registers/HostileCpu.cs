@@ -42,11 +42,11 @@ internal sealed class HostileCpu(Domain guest, int cpu)
             uint identity = Io.ConfigRead(0, slot, 0, PciConfig.VendorId, 4);
             FindingException.Require(identity == (slot == DiskSlot ? 0x1042_1af4u : 0x106a_1af4u), $"slot {slot} is 0x{identity:x} now");
             Common(slot, VirtioPciLayout.DeviceStatus, 1, 0);
-            Until(() => Common(slot, VirtioPciLayout.DeviceStatus, 1) == 0, $"slot {slot}: a reset does not end");
+            Until(() => Common(slot, VirtioPciLayout.DeviceStatus, 1), $"slot {slot}: a reset does not end");
         }
 
         Io.MmioWrite(MmioBase + 0x70, 4, 0);
-        Until(() => Io.MmioRead(MmioBase + 0x70, 4) == 0, "MMIO: a reset does not end");
+        Until(() => Io.MmioRead(MmioBase + 0x70, 4), "MMIO: a reset does not end");
     }
 
     /// <summary>All that a good driver does before the first request.</summary>
@@ -101,13 +101,13 @@ internal sealed class HostileCpu(Domain guest, int cpu)
         Common(slot, VirtioPciLayout.QueueEnable, 2, 1);
     }
 
-    /// <summary>Reads until it is so.</summary>
-    private static void Until(Func<bool> condition, string otherwise)
+    /// <summary>Reads the status until the device is reset.</summary>
+    private static void Until(Func<ulong> status, string otherwise)
     {
         long end = Environment.TickCount64 + (long)Deadline.TotalMilliseconds;
-        while (!condition())
+        for (ulong value = status(); value != 0; value = status())
         {
-            FindingException.Require(Environment.TickCount64 < end, otherwise);
+            FindingException.Require(Environment.TickCount64 < end, $"{otherwise}: status 0x{value:x}");
             Thread.Yield();
         }
     }

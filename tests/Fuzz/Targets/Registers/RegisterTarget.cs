@@ -66,7 +66,7 @@ internal sealed class RegisterTarget : FuzzTarget
             cpu.Settle();
             story.Look();
         }
-        catch (Exception e) when (dies && (e is DomainStoppedException || e.InnerException is DomainStoppedException))
+        catch (Exception e) when (dies && (IsEnd(e) || (e.InnerException is { } inner && IsEnd(inner))))
         {
             seen.Saw("died");
         }
@@ -119,6 +119,9 @@ internal sealed class RegisterTarget : FuzzTarget
     }
 
     public override void Dispose() => _host.Dispose();
+
+    // A dead guest's CPU stops, and its own stores find no RAM.
+    private static bool IsEnd(Exception e) => e is DomainStoppedException || (e is ArgumentOutOfRangeException && e.Message.Contains("is not RAM"));
 
     private static uint Crc32(byte[] bytes)
     {
