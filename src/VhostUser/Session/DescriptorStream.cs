@@ -47,6 +47,8 @@ internal sealed unsafe class DescriptorStream : Stream
         {
             while (true)
             {
+                // Before each call: a peer that always has more (/dev/zero) never makes anybody wait.
+                _cancellation.ThrowIfCancellationRequested();
                 nint count = FileIO.Read(_file.Value, first, (nuint)buffer.Length);
                 if (count >= 0)
                     return (int)count;
@@ -65,6 +67,7 @@ internal sealed unsafe class DescriptorStream : Stream
             nint written = 0;
             while (written < buffer.Length)
             {
+                _cancellation.ThrowIfCancellationRequested();
                 nint count = FileIO.Write(_file.Value, first + written, (nuint)(buffer.Length - written));
                 if (count >= 0)
                     written += count;
@@ -92,7 +95,6 @@ internal sealed unsafe class DescriptorStream : Stream
 
     private void Wait(string call, nint result, short events)
     {
-        _cancellation.ThrowIfCancellationRequested();
         if (result != -EAGAIN)
             throw new SystemCallException(call, (int)-result);
 

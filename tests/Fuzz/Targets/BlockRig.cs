@@ -114,7 +114,10 @@ internal sealed class BlockRig : IDisposable
     {
         _seen.Count("requests", _requests);
         StoreStep[] steps = _store.Taken();
-        FindingException.Require(steps.SequenceEqual(_naive.Steps), $"the store was asked for {string.Join(", ", steps)} instead of {string.Join(", ", _naive.Steps)}");
+        int same = steps.AsSpan().CommonPrefixLength(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_naive.Steps));
+        if (same != steps.Length || same != _naive.Steps.Count)
+            throw new FindingException($"step {same} on the store is {steps.ElementAtOrDefault(same)} and not {_naive.Steps.ElementAtOrDefault(same)}");
+
         foreach (StoreStep step in steps)
             _seen.Saw($"{step.Operation}{(step.Durable ? " durable" : "")}{(step.MayUnmap ? " unmap" : "")}");
 

@@ -63,7 +63,7 @@ internal sealed class SentFiles(TestMemory memory, FileDescriptor socket) : IDis
         4 => Pipe(read: false),
         5 => Channel(),
         6 => received.Count != 0 ? received[input.Below(received.Count)] : memory.File,
-        7 => Mine(FileDescriptor.Open("/dev/null", O_RDWR)),
+        7 => Mine(FileDescriptor.Open("/dev/zero", O_RDWR)),
         8 => Mine(FileDescriptor.Open("/proc/self", O_RDONLY)),
         9 => Mine(FileDescriptor.Open("/proc/self/status", O_RDONLY)),
         10 => socket,

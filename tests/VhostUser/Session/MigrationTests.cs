@@ -187,6 +187,27 @@ public sealed class MigrationTests : IAsyncLifetime
         }
     }
 
+    [Theory]
+    [InlineData("/dev/zero", false)]
+    [InlineData("/dev/null", true)]
+    public void DeviceState_PeerThatAlwaysHasMore_EndsWhenCancelled(string path, bool writable)
+    {
+        using var session = new CancellationTokenSource();
+        using var stream = new VhostUser.Session.DescriptorStream(FileDescriptor.Open(path, O_RDWR), writable, session.Token);
+        Move();
+        session.Cancel();
+        Assert.ThrowsAny<OperationCanceledException>(Move);
+
+        void Move()
+        {
+            byte[] some = new byte[16];
+            if (writable)
+                stream.Write(some);
+            else
+                stream.ReadExactly(some);
+        }
+    }
+
     [Fact]
     public async Task DeviceState_WhileRingsRun_IsRefused()
     {
