@@ -7,11 +7,12 @@ using static VhostXen.Linux.LibC;
 
 /// <summary>
 /// Boots the guest with an ioreq server of ours behind its PCI configuration ports: one function, a host bridge, and
-/// nothing else anywhere. The kernel's probe is the traffic.
+/// nothing else anywhere. The kernel's scan of its bus is the traffic.
 /// </summary>
 internal sealed class IoreqBoot : IIoreqHandler, IDisposable
 {
     private const uint HostBridge = 0x12378086;
+    private const ulong ConfigAddressPort = 0xcf8;
 
     private readonly IPrivcmd _privcmd;
     private readonly EventChannels _events;
@@ -23,6 +24,7 @@ internal sealed class IoreqBoot : IIoreqHandler, IDisposable
     private IoreqServer? _server;
     private Exception? _failure;
     private int _bridgeReads;
+    private ulong _configAddress;
 
     public IoreqBoot(LinuxXenKernel kernel, ushort guest)
     {
@@ -75,7 +77,13 @@ internal sealed class IoreqBoot : IIoreqHandler, IDisposable
     {
         _seen[(int)request.Type]++;
         value = ulong.MaxValue;
-        if (request is { Type: IoreqType.PciConfig, IsRead: true, PciRegister: < 4 })
+        if (request is { Type: IoreqType.Pio, Address: ConfigAddressPort, Size: 4 })
+        {
+            // Linux takes the ports for a PCI bus when what it wrote can be read back.
+            if (!request.IsRead) _configAddress = request.Value;
+            value = _configAddress;
+        }
+        else if (request is { Type: IoreqType.PciConfig, IsRead: true, PciRegister: < 4 })
         {
             _bridgeReads++;
             value = HostBridge >> (request.PciRegister * 8);
