@@ -35,6 +35,7 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
     private readonly List<AttachedDevice> _devices = [];
     private readonly SemaphoreSlim _changing = new(1, 1);
     private readonly CancellationTokenSource _closing = new();
+    private readonly List<EventFd> _signals = [];
 
     private GuestSession(IXenKernel kernel, GuestIdentity identity, IPrivcmd privcmd, EventChannels events, IoreqServer server, IoreqServerLedger ledger, ILogger logger)
     {
@@ -123,6 +124,12 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
 
     void IGuestSide.Watch(EventFd fd, Action handler) => _io.Add(fd.Handle, handler);
 
+    void IGuestSide.SignalAfterReply(EventFd fd)
+    {
+        if (!_signals.Contains(fd))
+            _signals.Add(fd);
+    }
+
     void IGuestSide.Unwatch(EventFd fd) => _io.Remove(fd.Handle);
 
     /// <summary>Stops the devices, gives the ioreq server back, closes everything.</summary>
@@ -170,7 +177,9 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
         await _io.InvokeAsync(() =>
         {
             _server.Enable();
-            return _server.ServeAll(_dispatcher);
+            int served = _server.ServeAll(_dispatcher);
+            SendSignals();
+            return served;
         }).ConfigureAwait(false);
         Restrict();
         _logger.Attached(Identity.ToString(), _server.Id, _server.VcpuCount, _layout.Total >> 20, _layout.Banks.Count, Identity.Kind.ToString());
@@ -196,7 +205,18 @@ internal sealed partial class GuestSession : IGuestSide, IAsyncDisposable
         Span<uint> ports = stackalloc uint[64];
         int count = _events.Take(ports);
         for (int i = 0; i < count; i++)
+        {
             _server.Serve(ports[i], _dispatcher);
+            SendSignals();
+        }
+    }
+
+    private void SendSignals()
+    {
+        foreach (EventFd fd in _signals)
+            fd.Signal();
+
+        _signals.Clear();
     }
 
     /// <summary>

@@ -28,7 +28,7 @@ internal sealed partial class BackendLink
     void IDeviceControl.Kick(int queue)
     {
         Kicks++;
-        _kicks[queue].Signal();
+        _guest.SignalAfterReply(_kicks[queue]);
     }
 
     void IDeviceControl.Start() => Order(Orders.Start);

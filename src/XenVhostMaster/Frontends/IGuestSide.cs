@@ -20,6 +20,12 @@ internal interface IGuestSide
     /// <exception cref="IOException">There is nothing.</exception>
     ushort ReadUInt16(ulong address);
 
+    /// <summary>
+    /// Signals an eventfd when the guest's request has been answered. On the I/O thread, from within a request: the virtual
+    /// CPU goes on first, and what it adds to its queue meanwhile needs no bell of its own.
+    /// </summary>
+    void SignalAfterReply(VhostXen.Linux.EventFd fd);
+
     /// <summary>Waits on the I/O thread for an eventfd, and calls the handler there.</summary>
     void Watch(VhostXen.Linux.EventFd fd, Action handler);
 
