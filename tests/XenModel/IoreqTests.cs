@@ -186,6 +186,37 @@ public abstract class IoreqTests(bool overSocket) : KernelTests(overSocket)
         await Assert.ThrowsAsync<DomainStoppedException>(() => read.WaitAsync(Deadline, TestContext.Current.CancellationToken));
     }
 
+    /// <summary>Destroyed before the CPU has even begun to wait, in some of the rounds.</summary>
+    [Fact]
+    public void DestroyedServer_AtOnce_LeavesTheCpuWaitingToo()
+    {
+        for (int round = 0; round < 300; round++)
+        {
+            using var model = New();
+            using var dm = new TestDeviceModel(model.Kernel, model.Domid, request => 0);
+            dm.Claim(DmOp.IoRangeType.Port, 0x100, 0x100);
+            dm.Enable();
+            uint? read = null;
+            var cpu = new Thread(() =>
+            {
+                try
+                {
+                    read = model.Vcpu.Io.PortRead(0x100, 1);
+                }
+                catch (DomainStoppedException)
+                {
+                }
+            });
+            cpu.Start();
+            while (IoreqSlot.StateOf(ref dm.Slot().Bits) != IoreqState.Ready) Thread.SpinWait(1);
+            Assert.Equal(0, dm.Destroy());
+            Assert.False(cpu.Join(1));
+            model.Xen.DestroyDomain(model.Domid);
+            Assert.True(cpu.Join(Deadline));
+            Assert.Null(read);
+        }
+    }
+
     [Fact]
     public async Task DomainDestroyed_MidRequest_Unwinds()
     {

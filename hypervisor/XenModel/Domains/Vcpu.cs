@@ -95,6 +95,20 @@ public sealed class Vcpu
         _upcall.Set();
     }
 
+    /// <summary>
+    /// Asleep until a device model's event, whatever happens else: Xen never wakes a CPU whose server is destroyed under its
+    /// request.
+    /// </summary>
+    internal bool IsBlockedInXen { get; private set; }
+
+    internal void BlockInXen() => IsBlockedInXen = true;
+
+    internal void UnblockInXen()
+    {
+        IsBlockedInXen = false;
+        Wake();
+    }
+
     /// <summary>Something this CPU may wait for in Xen has changed.</summary>
     internal void Wake() => _wake.Set();
 

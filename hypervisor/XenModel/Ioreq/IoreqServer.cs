@@ -51,7 +51,7 @@ internal sealed unsafe class IoreqServer
         bool complete = true;
         foreach (Vcpu vcpu in target.Vcpus)
         {
-            EventChannel? channel = target.Events.TryOpenXen(vcpu.Id, emulator.Id, vcpu.Wake);
+            EventChannel? channel = target.Events.TryOpenXen(vcpu.Id, emulator.Id, vcpu.UnblockInXen);
             complete &= channel is not null;
             if (channel is null) break;
             opened.Add(channel);
@@ -169,6 +169,7 @@ internal sealed unsafe class IoreqServer
         Volatile.Write(ref slot->Bits, (byte)(request.Bits | (byte)IoreqState.Ready));
         channel.Pending = true;
         channel.Seen = IoreqState.None;
+        vcpu.BlockInXen();
         _target.Events.NotifyViaXen(channel.Port);
         return null;
     }

@@ -91,20 +91,13 @@ public sealed unsafe partial class VcpuIo
     private bool WaitForAnswer(out ulong data)
     {
         data = ulong.MaxValue;
-        bool asked = false;
         while (true)
         {
             lock (Domain.Hypervisor.Gate)
             {
                 Domain.ThrowIfStopped();
-                if (FindPending() is not { } server)
-                {
-                    // Xen never wakes a CPU whose server was destroyed under its request.
-                    if (!asked) return false;
-                    goto wait;
-                }
-
-                asked = true;
+                if (_vcpu.IsBlockedInXen) goto wait;
+                if (FindPending() is not { } server) return false;
                 IoreqServer.Channel channel = server.ChannelOf(_vcpu);
                 IoreqSlot* slot = server.Slot(_vcpu);
                 IoreqState state = slot is null ? IoreqState.None : IoreqSlot.StateOf(ref slot->Bits);
@@ -136,6 +129,7 @@ public sealed unsafe partial class VcpuIo
 
                 // Xen looks afresh when the CPU has slept: only a step back that it happens to see in between is one.
                 if (!Domain.Hypervisor.Options.StrictIoreqStates) channel.Seen = IoreqState.None;
+                _vcpu.BlockInXen();
             }
 
         wait:
