@@ -54,7 +54,10 @@ internal sealed partial class HostileBackend
         if (right is null)
         {
             if (input.OneIn(40))
+            {
+                _sentMore = true;
                 Send(HostileFrontend.Message(header.Request, ReplyFlags, 8, new byte[8]));
+            }
 
             return;
         }
@@ -105,7 +108,9 @@ internal sealed partial class HostileBackend
                 break;
             case 30:
                 uint name = input.Number32((uint)request);
-                if (name != (uint)request)
+
+                // Behind what has no answer of its own, the front-end waits for GET_FEATURES.
+                if (name != (uint)request && name != (uint)FrontendRequest.GetFeatures)
                     Impossible = "a reply to something else";
 
                 Send(HostileFrontend.Message(name, ReplyFlags, (uint)right.Length, right), fds);
@@ -115,9 +120,12 @@ internal sealed partial class HostileBackend
                 if (size > right.Length)
                     Impossible = "a reply that ends early";
 
+                _sentMore |= size < right.Length;
+
                 Send(HostileFrontend.Message((uint)request, ReplyFlags, size, right), fds);
                 break;
             case 32:
+                _sentMore = true;
                 Send(whole, fds);
                 Send(input.Flip() ? whole : input.Take(1 + input.Below(40)), input.Flip() ? [files.Any(input, [])] : []);
                 break;

@@ -17,9 +17,18 @@ internal sealed partial class HostileBackend(FileDescriptor socket, FuzzInput in
     private FileDescriptor? _channel;
     private FileDescriptor? _state;
     private bool _endOfState;
+    private string? _impossible;
+    private bool _sentMore;
 
-    /// <summary>A lie that was told since <see cref="Listen"/> and cannot be taken for an answer; or null.</summary>
-    public string? Impossible { get; private set; }
+    /// <summary>
+    /// A lie that was told since <see cref="Listen"/> and cannot be taken for an answer; or null. What came unasked may be the
+    /// answer to a later question, if that is asked before it is read: then none is a lie any more.
+    /// </summary>
+    public string? Impossible
+    {
+        get => _sentMore ? null : _impossible;
+        private set => _impossible = value;
+    }
 
     public void Listen() => Impossible = null;
 
