@@ -21,8 +21,8 @@ internal interface IGuestSide
     ushort ReadUInt16(ulong address);
 
     /// <summary>
-    /// Signals an eventfd when the guest's request has been answered. On the I/O thread, from within a request: the virtual
-    /// CPU goes on first, and what it adds to its queue meanwhile needs no bell of its own.
+    /// Signals an eventfd when the guest's request has been answered, so that the virtual CPU does not wait for it. On the I/O
+    /// thread, from within a request.
     /// </summary>
     void SignalAfterReply(VhostXen.Linux.EventFd fd);
 
