@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using XenMemoryProvider.Abi;
 using XenModel.Domains;
@@ -208,7 +209,9 @@ public abstract class IoreqTests(bool overSocket) : KernelTests(overSocket)
                 }
             });
             cpu.Start();
-            while (IoreqSlot.StateOf(ref dm.Slot().Bits) != IoreqState.Ready) Thread.SpinWait(1);
+            for (var waited = Stopwatch.StartNew(); IoreqSlot.StateOf(ref dm.Slot().Bits) != IoreqState.Ready;)
+                Assert.True(waited.Elapsed < Deadline);
+
             Assert.Equal(0, dm.Destroy());
             Assert.False(cpu.Join(1));
             model.Xen.DestroyDomain(model.Domid);

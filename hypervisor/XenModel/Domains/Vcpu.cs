@@ -15,6 +15,7 @@ public sealed class Vcpu
 
     private readonly ManualResetEventSlim _wake = new(false, SpinCount);
     private readonly ManualResetEventSlim _upcall = new(false, SpinCount);
+    private bool _blockedInXen;
 
     internal Vcpu(Domain domain, uint id)
     {
@@ -96,16 +97,14 @@ public sealed class Vcpu
     }
 
     /// <summary>
-    /// Asleep until a device model's event, whatever happens else: Xen never wakes a CPU whose server is destroyed under its
-    /// request.
+    /// From here on the CPU sleeps until a device model's event, whatever happens else: Xen never wakes one whose server is
+    /// destroyed under its request.
     /// </summary>
-    internal bool IsBlockedInXen { get; private set; }
-
-    internal void BlockInXen() => IsBlockedInXen = true;
+    internal void BlockInXen() => _blockedInXen = true;
 
     internal void UnblockInXen()
     {
-        IsBlockedInXen = false;
+        _blockedInXen = false;
         Wake();
     }
 
@@ -118,23 +117,21 @@ public sealed class Vcpu
         _upcall.Set();
     }
 
-    /// <summary>Waits for a <see cref="Wake"/>. Look at what you wait for after each.</summary>
-    internal void WaitInXen()
-    {
-        _wake.Wait();
-        _wake.Reset();
-    }
+    /// <summary>Stays here while the CPU is blocked in Xen.</summary>
+    internal void WaitInXen() => WaitWhile(static vcpu => vcpu._blockedInXen);
 
     /// <summary>Stays here while the domain is paused.</summary>
-    internal void WaitRunnable()
+    internal void WaitRunnable() => WaitWhile(static vcpu => vcpu.Domain.IsPaused);
+
+    private void WaitWhile(Func<Vcpu, bool> condition)
     {
         while (true)
         {
             lock (Domain.Hypervisor.Gate)
             {
                 Domain.ThrowIfStopped();
-                if (!Domain.IsPaused) return;
                 _wake.Reset();
+                if (!condition(this)) return;
             }
 
             _wake.Wait();

@@ -93,10 +93,10 @@ public sealed unsafe partial class VcpuIo
         data = ulong.MaxValue;
         while (true)
         {
+            _vcpu.WaitInXen();
             lock (Domain.Hypervisor.Gate)
             {
                 Domain.ThrowIfStopped();
-                if (_vcpu.IsBlockedInXen) goto wait;
                 if (FindPending() is not { } server) return false;
                 IoreqServer.Channel channel = server.ChannelOf(_vcpu);
                 IoreqSlot* slot = server.Slot(_vcpu);
@@ -131,9 +131,6 @@ public sealed unsafe partial class VcpuIo
                 if (!Domain.Hypervisor.Options.StrictIoreqStates) channel.Seen = IoreqState.None;
                 _vcpu.BlockInXen();
             }
-
-        wait:
-            _vcpu.WaitInXen();
         }
     }
 

@@ -7,7 +7,7 @@ GUEST_KERNEL=${GUEST_KERNEL:-/lab/vmlinux}
 GUEST_INITRD=${GUEST_INITRD:-/lab/guest-initrd.gz}
 GUEST_EXTRA=${GUEST_EXTRA:-}
 # The guest's kernel log stays quiet on its console: every line is a trip to xenconsoled. Without noearly Linux looks
-# for AGP bridges on 256 buses, 16,000 exits, on a processor as old as the emulated one.
+# for AGP bridges on 256 buses, 8,000 exits, on a processor as old as the emulated one.
 GUEST_CMDLINE="console=hvc0 quiet pci=lastbus=0,noearly mitigations=off nokaslr panic=-1 random.trust_cpu=on no_timer_check"
 
 step() { echo "STEP $*"; }

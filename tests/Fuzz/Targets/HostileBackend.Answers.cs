@@ -108,9 +108,7 @@ internal sealed partial class HostileBackend
                 break;
             case 30:
                 uint name = input.Number32((uint)request);
-
-                // Behind what has no answer of its own, the front-end waits for GET_FEATURES.
-                if (name != (uint)request && name != (uint)FrontendRequest.GetFeatures)
+                if (name != (uint)request)
                     Impossible = "a reply to something else";
 
                 Send(HostileFrontend.Message(name, ReplyFlags, (uint)right.Length, right), fds);
@@ -121,7 +119,6 @@ internal sealed partial class HostileBackend
                     Impossible = "a reply that ends early";
 
                 _sentMore |= size < right.Length;
-
                 Send(HostileFrontend.Message((uint)request, ReplyFlags, size, right), fds);
                 break;
             case 32:

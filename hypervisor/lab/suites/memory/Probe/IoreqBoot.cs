@@ -12,7 +12,7 @@ using static VhostXen.Linux.LibC;
 internal sealed class IoreqBoot : IIoreqHandler, IDisposable
 {
     private const uint HostBridge = 0x12378086;
-    private const ulong ConfigAddressPort = 0xcf8;
+    private const ushort ConfigAddressPort = 0xcf8;
 
     private readonly IPrivcmd _privcmd;
     private readonly EventChannels _events;
@@ -43,7 +43,7 @@ internal sealed class IoreqBoot : IIoreqHandler, IDisposable
         report.Check("ioreq-server", () =>
         {
             _server = IoreqServer.Create(_model, _events);
-            _server.MapPorts(0xcf8, 0xcff);
+            _server.MapPorts(ConfigAddressPort, ConfigAddressPort + 7);
             _server.MapPci(DmOp.PciSbdf(0, 0, 0, 0));
             _server.Enable();
             _thread.Start();
